@@ -1,0 +1,1 @@
+"""What both sample clients share and no reader came to learn."""

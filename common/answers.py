@@ -1,0 +1,227 @@
+"""What the API answers: a token, a report, or a failure in words that say what to do about it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import ssl
+from http.client import responses as REASONS
+from typing import Any, Iterator
+from urllib.parse import urlsplit
+
+import requests
+from requests import exceptions
+
+# What a server says is cut after so many characters.
+WORDS_MAX = 200
+
+# Likely cause and remedy, by the HTTP status of the answer.
+TOKEN_REMEDIES = {
+    401: "Check API_KEY and API_SECRET; the key may also have expired, or be restricted to other networks.",
+    403: "The API key may have expired, or be restricted to other networks: see its settings in Secure Access.",
+    429: "An API key may ask for 20 tokens a minute: wait, then try again.",
+}
+REPORT_REMEDIES = {
+    400: "Check the parameters of the end point.",
+    401: "A new token is rejected too: check that TOKEN_URL and REPORTS_URL belong together.",
+    403: "The API key lacks the scope for this report, or has expired: see its settings in Secure Access.",
+    404: "Check the spelling of the end point, and REPORTS_URL.",
+    429: "An organization may ask for about 5 reports a second: wait, then try again.",
+}
+SERVER_REMEDY = "The service has a problem: try again later."
+URL_REMEDY = "Check TOKEN_URL, REPORTS_URL and any proxy on the way."
+
+# The same where no answer came, or none that was wanted.
+CERTIFICATE_REMEDY = "If a proxy opens TLS, set REQUESTS_CA_BUNDLE to a file that holds its CA certificate."
+PROXY_REMEDY = "Check HTTPS_PROXY, and the user name and password in it."
+NETWORK_REMEDY = "Check the network, the URL, and whether HTTPS_PROXY must be set."
+TIMEOUT_REMEDY = "Check the network and any proxy, or ask for less: a shorter period, a smaller limit."
+REDIRECT_REMEDY = "Secret and token go to trusted hosts only: check TOKEN_URL, REPORTS_URL and any proxy on the way."
+
+
+class ApiError(requests.RequestException):
+    """No report can be had at all: no token, no answer, or too many requests.
+
+    The text is one line for the user; it never holds a secret or a whole token.
+    """
+
+
+class ReportError(ApiError):
+    """This report cannot be had; others may."""
+
+
+class TokenRejected(ApiError):
+    """The server rejects an access token that should be valid."""
+
+    access_token = ""  # to be compared with the present one, never to be shown
+
+
+def read_token(response: requests.Response) -> dict[str, Any]:
+    """Return `token_type`, `access_token` and `expires_in` of a token response (RFC 6749, section 5.1).
+
+    `expires_in`, in seconds, is a positive int, or absent where the server sent none, null, 0 or less: such a token is
+    good until it is rejected. Raises ApiError for an answer that holds no bearer token.
+    """
+    token = _decoded(response)
+    if not isinstance(token, dict) or not isinstance(token.get("access_token"), str):
+        raise _failure(response, "no access_token in it")
+    access_token = token["access_token"].strip()
+    if not (access_token and access_token.isascii() and access_token.isprintable()):
+        raise _failure(response, "an access_token that no header can carry")
+    token_type = token.get("token_type") or "bearer"
+    if str(token_type).lower() != "bearer":
+        raise _failure(response, "a token_type other than bearer")
+    try:
+        expires_in = int(float(token.get("expires_in") or 0))
+    except (TypeError, ValueError, OverflowError):
+        raise _failure(response, "an expires_in that is no number of seconds") from None
+    lifetime = {"expires_in": expires_in} if expires_in > 0 else {}
+    return {"token_type": token_type, "access_token": access_token, **lifetime}
+
+
+def standard_token(response: requests.Response) -> requests.Response:
+    """Compliance hook: `OAuth2Session.fetch_token` looks at no status; let it see a token, or raise ApiError."""
+    response._content = json.dumps(read_token(response)).encode()
+    return response
+
+
+def masked(token: dict[str, Any]) -> dict[str, Any]:
+    """Return the token's fields for a log: of the access token its first characters, no more."""
+    access_token = token["access_token"]
+    return {**token, "access_token": access_token[: min(8, len(access_token) // 4)] + "..."}
+
+
+def read_report(response: requests.Response) -> Any:
+    """Return the decoded report, {"meta": {}, "data": ...}; raise TokenRejected, ReportError or ApiError."""
+    # A revoked or unknown token is answered 401, an expired one 400 invalid_request.
+    body = _json(response) if response.status_code == 400 else None
+    if response.status_code == 401 or (isinstance(body, dict) and body.get("error") == "invalid_request"):
+        rejected = TokenRejected(_line(response, REPORT_REMEDIES[401]), response=response)
+        rejected.access_token = response.request.headers.get("Authorization", "").partition(" ")[2]
+        raise rejected
+    return _decoded(response)
+
+
+def no_answer(error: Exception, method: str, url: str) -> ApiError:
+    """Return the words for what requests raised instead of an answer."""
+    if isinstance(error, ApiError):
+        return error
+    causes = list(_causes(error))
+    # The system's own words, such as "Connection refused".
+    reason = getattr(causes[-1], "verify_message", None) or getattr(causes[-1], "strerror", None) or str(causes[-1])
+
+    def caused_by(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    kind = ApiError
+    if caused_by(exceptions.ProxyError, exceptions.InvalidProxyURL, exceptions.InvalidSchema):
+        cause, remedy = f"the proxy does not work ({reason})", PROXY_REMEDY
+    elif caused_by(ssl.SSLError) or not isinstance(error, (requests.RequestException, ValueError)):
+        cause, remedy = f"no trusted TLS connection ({reason})", CERTIFICATE_REMEDY
+    elif caused_by(requests.Timeout, socket.timeout, TimeoutError):
+        cause, remedy = "no answer in time", TIMEOUT_REMEDY
+    elif caused_by(socket.gaierror):
+        cause, remedy = f"the host name is not known ({reason})", NETWORK_REMEDY
+    elif type(error) is requests.ConnectionError:
+        cause, remedy = f"no connection ({reason})", NETWORK_REMEDY
+    else:
+        kind = ReportError if method == "GET" else ApiError
+        if isinstance(error, (exceptions.ChunkedEncodingError, exceptions.ContentDecodingError)):
+            cause, remedy = "the answer is damaged or breaks off", TIMEOUT_REMEDY
+        elif isinstance(error, requests.TooManyRedirects):
+            cause, remedy = "one redirect after another", URL_REMEDY
+        else:
+            cause, remedy = f"the answer makes no sense ({type(error).__name__})", URL_REMEDY
+    return kind(f"{_wanted(method, url)}: {_clean(cause)}. {remedy}")
+
+
+def untrusted_redirect(response: requests.Response, url: str) -> ApiError:
+    """Return the refusal to go where the response points."""
+    kind = ReportError if response.request.method == "GET" else ApiError
+    place = _clean("{0.scheme}://{0.hostname}".format(urlsplit(url)))
+    wanted = _wanted(response.request.method, response.url)
+    return kind(f"{wanted}: redirected to {place}, which is not followed. {REDIRECT_REMEDY}", response=response)
+
+
+def _decoded(response: requests.Response) -> Any:
+    body = _json(response)
+    if not 200 <= response.status_code < 300:
+        raise _failure(response)
+    if body is _NOT_JSON:
+        raise _failure(response, "no JSON")
+    return body
+
+
+_NOT_JSON = object()
+
+
+def _json(response: requests.Response) -> Any:
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError):
+        return _NOT_JSON
+
+
+def _failure(response: requests.Response, lack: str = "") -> ApiError:
+    """Return the error for an answer with the wrong status, or with something lacking in its body."""
+    status, for_report = response.status_code, response.request.method == "GET"
+    remedies = REPORT_REMEDIES if for_report else TOKEN_REMEDIES
+    remedy = SERVER_REMEDY if status >= 500 else remedies.get(status, URL_REMEDY)
+    kind = ReportError if for_report and status != 429 else ApiError
+    return kind(_line(response, remedy, lack), response=response)
+
+
+def _line(response: requests.Response, remedy: str, lack: str = "") -> str:
+    """Return what failed, the status, the server's own words and the remedy, on one line."""
+    parts = [f"{response.status_code} {REASONS.get(response.status_code, '')}".strip()]
+    if lack:
+        parts.append(f"but {lack}")
+    words = _server_words(response)
+    for credential in _credentials(response.request):
+        words = words.replace(credential, "...")
+    parts.append(f'"{_clean(words)}"' if words.strip() else "without a word")
+    wait = _clean(response.headers.get("Retry-After", ""))
+    if wait:
+        parts.append(f"come back after {wait}" + " seconds" * wait.isdigit())
+    return f"{_wanted(response.request.method, response.url)}: {', '.join(parts)}. {remedy}"
+
+
+def _server_words(response: requests.Response) -> str:
+    """Return the explanation in each of the shapes that the API and its gateways use."""
+    body = _json(response)
+    if not isinstance(body, dict):
+        if "<html" in response.text.lower():
+            return "an HTML page"
+        return "" if response.ok else response.text  # what was to be a token is not for the terminal
+    data = body.get("data") if isinstance(body.get("data"), dict) else {}
+    errors = data.get("errors") if isinstance(data.get("errors"), list) else []
+    words = [body.get("message"), body.get("error"), body.get("error_description"), data.get("error")]
+    for error in errors:
+        words += [error.get("param"), error.get("error")] if isinstance(error, dict) else []
+    return ": ".join(word for word in words if isinstance(word, str))
+
+
+def _credentials(request: requests.PreparedRequest) -> Iterator[str]:
+    """Yield what a server might repeat of the Authorization header: the token, or the Basic credentials."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if scheme == "Basic":
+        yield base64.b64decode(credentials).decode("latin-1").partition(":")[2]
+    yield credentials
+
+
+def _wanted(method: str | None, url: str | None) -> str:
+    return f"No {'report' if method == 'GET' else 'token'} from {_clean(url or '')}"
+
+
+def _clean(text: str) -> str:
+    """Return the text on one line, without control characters, and not too long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * WORDS_MAX]).split())
+    return line if len(line) <= WORDS_MAX else line[:WORDS_MAX] + "..."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        nested = [argument for argument in error.args if isinstance(argument, BaseException)]
+        error = error.__cause__ or error.__context__ or (nested[-1] if nested else None)

@@ -1,0 +1,115 @@
+"""Call the Cisco Secure Access Reporting API; oauthlib keeps the access token.
+
+Needs the packages of requirements.txt, and the environment variables API_KEY and API_SECRET.
+Run:  python3 oauthlib_api_sample_client.py
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error, TokenExpiredError
+from requests.auth import HTTPBasicAuth
+from requests_oauthlib import OAuth2Session
+
+from common import cli
+from common.answers import ReportError, TokenRejected, masked, read_report, standard_token
+from common.config import REPORTS_URL, load_settings
+from common.session import ApiSession, api_adapter, regional_base
+
+log = logging.getLogger(__name__)
+
+
+class OAuth2ApiSession(ApiSession, OAuth2Session):
+    """OAuth2Session keeps the token; ApiSession adds timeouts, retries and regional redirects."""
+
+
+class SecureAccessAPI:
+    """A client of the Reporting API; threads may share it."""
+
+    def __init__(
+        self,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        reports_url: str = REPORTS_URL,
+        org_id: str | None = None,
+        show_token: bool = False,
+    ) -> None:
+        self.token_url = token_url
+        self.client_id = client_id
+        self.auth = HTTPBasicAuth(client_id, client_secret)
+        self.reports_url = reports_url
+        self.org_id = org_id
+        self.show_token = show_token
+        self.adapter = api_adapter()
+        self.oauth: OAuth2ApiSession | None = None
+        self.lock = threading.Lock()
+
+    def GetToken(self) -> dict[str, Any]:
+        """Request an access token (RFC 6749, section 4.4) and use it from now on; raise ApiError."""
+        client = BackendApplicationClient(client_id=self.client_id)
+        # A session per token, on the same connections: threads may still be using the last one.
+        oauth = OAuth2ApiSession(client=client, adapter=self.adapter)
+        oauth.register_compliance_hook("access_token_response", standard_token)
+        headers = {"X-Umbrella-OrgId": self.org_id}  # requests leaves out a header that is None
+        token = oauth.fetch_token(token_url=self.token_url, auth=self.auth, headers=headers)
+        log.info("Token: %s", token if self.show_token else masked(token))
+        self.oauth = oauth
+        return token
+
+    def Query(self, end_point: str) -> Any:
+        """Return the report, {"meta": {}, "data": ...}, of an end point such as "summary?from=-1days&to=now".
+
+        Raises ReportError if this report cannot be had, another ApiError if none can.
+        """
+        url = f"{self.reports_url}/{end_point}"
+        oauth = self.oauth or self._renew(None)
+        try:
+            response = oauth.get(url)
+        except TokenExpiredError:  # raised before anything is sent
+            oauth = self._renew(oauth)
+            response = oauth.get(url)
+        try:
+            report = read_report(response)
+        except TokenRejected:  # revoked before its time: one new token, one more try
+            response = self._renew(oauth).get(url)
+            report = read_report(response)
+        self.reports_url = regional_base(response, end_point, self.reports_url)
+        return report
+
+    def _renew(self, oauth: OAuth2ApiSession | None) -> OAuth2ApiSession:
+        """Return the session that follows `oauth`; of many threads, the first one gets the token."""
+        with self.lock:
+            if self.oauth is oauth:
+                self.GetToken()
+            assert self.oauth
+            return self.oauth
+
+
+def main() -> int:
+    """Print the report of each end point as a Python dict; return the exit code."""
+    args = cli.arguments(__doc__)
+    settings = load_settings()
+    api = SecureAccessAPI(
+        settings.token_url,
+        settings.api_key,
+        settings.api_secret,
+        settings.reports_url,
+        settings.org_id,
+        args.show_token,
+    )
+    exit_code = 0
+    for end_point in args.end_points:
+        try:
+            print(api.Query(end_point), flush=True)
+        except ReportError as error:
+            log.error("%s", error)
+            exit_code = 1
+    return exit_code
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main, OAuth2Error))

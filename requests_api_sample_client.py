@@ -1,0 +1,125 @@
+"""Call the Cisco Secure Access Reporting API; this script keeps the access token.
+
+Needs the packages of requirements.txt, and the environment variables API_KEY and API_SECRET.
+Run:  python3 requests_api_sample_client.py
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import math
+import threading
+import time
+from typing import Any, Callable
+
+import requests
+
+from common import cli
+from common.answers import ReportError, TokenRejected, masked, read_report, read_token
+from common.config import REPORTS_URL, load_settings
+from common.session import ApiSession, regional_base
+
+# Seconds before its expiry at which a token is refreshed; for a token that lives for seconds, a tenth of its life.
+REFRESH_MARGIN = 60
+
+log = logging.getLogger(__name__)
+
+
+class secureAccessAPI:
+    """A client of the Reporting API; threads may share it."""
+
+    def __init__(
+        self,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        reports_url: str = REPORTS_URL,
+        org_id: str | None = None,
+        show_token: bool = False,
+    ) -> None:
+        self.token_url = token_url
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.reports_url = reports_url
+        self.org_id = org_id
+        self.show_token = show_token
+        self.session: requests.Session = ApiSession()
+        self.access_token = ""
+        self.access_token_expiration = 0.0  # seconds since the epoch
+        self.lock = threading.Lock()
+
+    def getAccessToken(self) -> str:
+        """Request an access token (RFC 6749, section 4.4) and use it from now on; raise ApiError."""
+        rsp = self.session.post(
+            self.token_url,
+            data={"grant_type": "client_credentials"},
+            auth=(self.client_id, self.client_secret),
+            headers={"X-Umbrella-OrgId": self.org_id},  # requests leaves out a header that is None
+        )
+        token = read_token(rsp)
+        lifetime = token.get("expires_in", math.inf)  # where the server names none, until the token is rejected
+        token["expires_at"] = time.time() + lifetime
+        log.info("Token: %s", token if self.show_token else masked(token))
+        self.access_token = token["access_token"]
+        self.access_token_expiration = token["expires_at"] - min(REFRESH_MARGIN, lifetime / 10)
+        return self.access_token
+
+
+def refreshToken(decorated: Callable[..., Any]) -> Callable[..., Any]:
+    """Let `decorated` find a token in `api.access_token` that is neither nearly expired nor rejected."""
+
+    @functools.wraps(decorated)
+    def wrapper(api: secureAccessAPI, *args: Any, **kwargs: Any) -> Any:
+        with api.lock:  # of many threads, the first one gets the token
+            if time.time() > api.access_token_expiration:
+                api.getAccessToken()
+        try:
+            return decorated(api, *args, **kwargs)
+        except TokenRejected as rejected:  # revoked before its time: one new token, one more try
+            with api.lock:
+                if api.access_token == rejected.access_token:
+                    api.getAccessToken()
+        return decorated(api, *args, **kwargs)
+
+    return wrapper
+
+
+@refreshToken
+def callSecureAccessApi(api: secureAccessAPI, path: str) -> Any:
+    """Return the report, {"meta": {}, "data": ...}, of an end point such as "summary?from=-1days&to=now".
+
+    Raises ReportError if this report cannot be had, another ApiError if none can.
+    """
+    api_headers = {"Authorization": "Bearer " + api.access_token}
+    r = api.session.get(f"{api.reports_url}/{path}", headers=api_headers)
+    report = read_report(r)
+    api.reports_url = regional_base(r, path, api.reports_url)
+    return report
+
+
+def main() -> int:
+    """Print the report of each end point as JSON; return the exit code."""
+    args = cli.arguments(__doc__)
+    settings = load_settings()
+    api = secureAccessAPI(
+        settings.token_url,
+        settings.api_key,
+        settings.api_secret,
+        settings.reports_url,
+        settings.org_id,
+        args.show_token,
+    )
+    exit_code = 0
+    for end_point in args.end_points:
+        try:
+            print(json.dumps(callSecureAccessApi(api, end_point), indent=4), flush=True)
+        except ReportError as error:
+            log.error("%s", error)
+            exit_code = 1
+    return exit_code
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))
