@@ -42,26 +42,25 @@ class SecureAccessAPI:
         self.client_id = client_id
         self.auth = HTTPBasicAuth(client_id, client_secret)
         self.reports_url = reports_url
-        self.org_id = org_id
+        self.token_headers = {"X-Umbrella-OrgId": org_id} if org_id else {}  # picks a child organization
         self.show_token = show_token
         self.adapter = api_adapter()
         self.oauth: OAuth2ApiSession | None = None
         self.lock = threading.Lock()
 
     def GetToken(self) -> dict[str, Any]:
-        """Request an access token (RFC 6749, section 4.4) and use it from now on; raise ApiError."""
+        """Request an access token (RFC 6749, section 4.4), use it from now on; raise ApiError."""
         client = BackendApplicationClient(client_id=self.client_id)
         # A session per token, on the same connections: threads may still be using the last one.
         oauth = OAuth2ApiSession(client=client, adapter=self.adapter)
         oauth.register_compliance_hook("access_token_response", standard_token)
-        headers = {"X-Umbrella-OrgId": self.org_id}  # requests leaves out a header that is None
-        token = oauth.fetch_token(token_url=self.token_url, auth=self.auth, headers=headers)
+        token = oauth.fetch_token(token_url=self.token_url, auth=self.auth, headers=self.token_headers)
         log.info("Token: %s", token if self.show_token else masked(token))
         self.oauth = oauth
         return token
 
     def Query(self, end_point: str) -> Any:
-        """Return the report, {"meta": {}, "data": ...}, of an end point such as "summary?from=-1days&to=now".
+        """Return the decoded report, {"meta": {}, "data": ...}, of "summary?from=-1days&to=now", say.
 
         Raises ReportError if this report cannot be had, another ApiError if none can.
         """
@@ -81,11 +80,11 @@ class SecureAccessAPI:
         return report
 
     def _renew(self, oauth: OAuth2ApiSession | None) -> OAuth2ApiSession:
-        """Return the session that follows `oauth`; of many threads, the first one gets the token."""
+        """Return the session after `oauth`; of many threads, the first one gets the token."""
         with self.lock:
             if self.oauth is oauth:
                 self.GetToken()
-            assert self.oauth
+            assert self.oauth  # GetToken has set it
             return self.oauth
 
 

@@ -21,7 +21,7 @@ from common.answers import ReportError, TokenRejected, masked, read_report, read
 from common.config import REPORTS_URL, load_settings
 from common.session import ApiSession, regional_base
 
-# Seconds before its expiry at which a token is refreshed; for a token that lives for seconds, a tenth of its life.
+# Seconds before its expiry at which a token is refreshed; at most a tenth of the time it lives.
 REFRESH_MARGIN = 60
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class secureAccessAPI:
         self.client_id = client_id
         self.client_secret = client_secret
         self.reports_url = reports_url
-        self.org_id = org_id
+        self.token_headers = {"X-Umbrella-OrgId": org_id} if org_id else {}  # picks a child organization
         self.show_token = show_token
         self.session: requests.Session = ApiSession()
         self.access_token = ""
@@ -51,15 +51,15 @@ class secureAccessAPI:
         self.lock = threading.Lock()
 
     def getAccessToken(self) -> str:
-        """Request an access token (RFC 6749, section 4.4) and use it from now on; raise ApiError."""
+        """Request an access token (RFC 6749, section 4.4), use it from now on; raise ApiError."""
         rsp = self.session.post(
             self.token_url,
             data={"grant_type": "client_credentials"},
             auth=(self.client_id, self.client_secret),
-            headers={"X-Umbrella-OrgId": self.org_id},  # requests leaves out a header that is None
+            headers=self.token_headers,
         )
         token = read_token(rsp)
-        lifetime = token.get("expires_in", math.inf)  # where the server names none, until the token is rejected
+        lifetime = token.get("expires_in", math.inf)  # not said: good until it is rejected
         token["expires_at"] = time.time() + lifetime
         log.info("Token: %s", token if self.show_token else masked(token))
         self.access_token = token["access_token"]
@@ -68,7 +68,7 @@ class secureAccessAPI:
 
 
 def refreshToken(decorated: Callable[..., Any]) -> Callable[..., Any]:
-    """Let `decorated` find a token in `api.access_token` that is neither nearly expired nor rejected."""
+    """Let `decorated` find a token in `api` that is neither nearly expired nor rejected."""
 
     @functools.wraps(decorated)
     def wrapper(api: secureAccessAPI, *args: Any, **kwargs: Any) -> Any:
@@ -88,7 +88,7 @@ def refreshToken(decorated: Callable[..., Any]) -> Callable[..., Any]:
 
 @refreshToken
 def callSecureAccessApi(api: secureAccessAPI, path: str) -> Any:
-    """Return the report, {"meta": {}, "data": ...}, of an end point such as "summary?from=-1days&to=now".
+    """Return the decoded report, {"meta": {}, "data": ...}, of "summary?from=-1days&to=now", say.
 
     Raises ReportError if this report cannot be had, another ApiError if none can.
     """

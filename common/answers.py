@@ -98,7 +98,7 @@ def read_report(response: requests.Response) -> Any:
     body = _json(response) if response.status_code == 400 else None
     if response.status_code == 401 or (isinstance(body, dict) and body.get("error") == "invalid_request"):
         rejected = TokenRejected(_line(response, REPORT_REMEDIES[401]), response=response)
-        rejected.access_token = response.request.headers.get("Authorization", "").partition(" ")[2]
+        rejected.access_token = _authorization(response.request)[1]
         raise rejected
     return _decoded(response)
 
@@ -108,8 +108,10 @@ def no_answer(error: Exception, method: str, url: str) -> ApiError:
     if isinstance(error, ApiError):
         return error
     causes = list(_causes(error))
-    # The system's own words, such as "Connection refused".
-    reason = getattr(causes[-1], "verify_message", None) or getattr(causes[-1], "strerror", None) or str(causes[-1])
+    # In the system's words, such as "Connection refused"; those of other exceptions may quote what was sent.
+    last = causes[-1]
+    reason = getattr(last, "verify_message", "") or getattr(last, "strerror", "") or str(last)
+    reason = reason if isinstance(last, OSError) else type(last).__name__
 
     def caused_by(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
@@ -132,7 +134,7 @@ def no_answer(error: Exception, method: str, url: str) -> ApiError:
         elif isinstance(error, requests.TooManyRedirects):
             cause, remedy = "one redirect after another", URL_REMEDY
         else:
-            cause, remedy = f"the answer makes no sense ({type(error).__name__})", URL_REMEDY
+            cause, remedy = f"an address or an answer is malformed ({type(error).__name__})", URL_REMEDY
     return kind(f"{_wanted(method, url)}: {_clean(cause)}. {remedy}")
 
 
@@ -178,9 +180,12 @@ def _line(response: requests.Response, remedy: str, lack: str = "") -> str:
     if lack:
         parts.append(f"but {lack}")
     words = _server_words(response)
-    for credential in _credentials(response.request):
-        words = words.replace(credential, "...")
-    parts.append(f'"{_clean(words)}"' if words.strip() else "without a word")
+    scheme, credentials = _authorization(response.request)
+    secret = base64.b64decode(credentials).decode("latin-1").partition(":")[2] if scheme == "Basic" else ""
+    for repeated in filter(None, (secret, credentials)):
+        words = words.replace(repeated, "...")
+    words = _clean(words)
+    parts.append(f'"{words}"' if words else "without a word")
     wait = _clean(response.headers.get("Retry-After", ""))
     if wait:
         parts.append(f"come back after {wait}" + " seconds" * wait.isdigit())
@@ -194,20 +199,20 @@ def _server_words(response: requests.Response) -> str:
         if "<html" in response.text.lower():
             return "an HTML page"
         return "" if response.ok else response.text  # what was to be a token is not for the terminal
-    data = body.get("data") if isinstance(body.get("data"), dict) else {}
-    errors = data.get("errors") if isinstance(data.get("errors"), list) else []
-    words = [body.get("message"), body.get("error"), body.get("error_description"), data.get("error")]
-    for error in errors:
-        words += [error.get("param"), error.get("error")] if isinstance(error, dict) else []
-    return ": ".join(word for word in words if isinstance(word, str))
+    data: Any = body.get("data")
+    data = data if isinstance(data, dict) else {}
+    errors: Any = data.get("errors")
+    errors = errors if isinstance(errors, list) else []
+    words = [(body.get("message"),), (body.get("error"), body.get("error_description")), (data.get("error"),)]
+    words += [(error.get("param"), error.get("error")) for error in errors if isinstance(error, dict)]
+    texts = [": ".join(word for word in group if isinstance(word, str)) for group in words]
+    return "; ".join(text for text in texts if text)
 
 
-def _credentials(request: requests.PreparedRequest) -> Iterator[str]:
-    """Yield what a server might repeat of the Authorization header: the token, or the Basic credentials."""
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    if scheme == "Basic":
-        yield base64.b64decode(credentials).decode("latin-1").partition(":")[2]
-    yield credentials
+def _authorization(request: requests.PreparedRequest) -> tuple[str, str]:
+    """Return the scheme and the credentials that were sent: a token, or the Basic encoding of key and secret."""
+    scheme, _, credentials = str(request.headers.get("Authorization", "")).partition(" ")
+    return scheme, credentials
 
 
 def _wanted(method: str | None, url: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -44,9 +45,11 @@ def arguments(description: str) -> argparse.Namespace:
         nargs="*",
         type=_end_point,
         default=[END_POINT] * 2,
-        help=f'what to report, relative to REPORTS_URL (default: "{END_POINT}" twice, to show that the token is reused)',
+        help=f'what to report, relative to REPORTS_URL (default: "{END_POINT}" twice, to show reuse of the token)',
     )
-    parser.add_argument("--show-token", action="store_true", help="log the whole access token, not its first characters")
+    parser.add_argument(
+        "--show-token", action="store_true", help="log the whole access token, not its first characters"
+    )
     return parser.parse_args()
 
 
@@ -66,7 +69,8 @@ def run(main: Callable[[], int], *errors: type[Exception]) -> int:
         logging.getLogger(name).setLevel(logging.INFO)
         logging.getLogger(name).handlers = [logging.StreamHandler()]
     log = logging.getLogger(main.__module__)
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no report
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no report
     sandbox = f"python3 -m common.sandbox {os.path.basename(sys.argv[0])}"
     try:
         return main()

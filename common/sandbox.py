@@ -93,13 +93,13 @@ class Validator(RequestValidator):
     def validate_grant_type(self, *args: Any, **kwargs: Any) -> bool:
         return True
 
-    def get_default_scopes(self, *args: Any, **kwargs: Any) -> None:
-        return None
+    def get_default_scopes(self, *args: Any, **kwargs: Any) -> list[str]:
+        return []
 
     def validate_scopes(self, *args: Any, **kwargs: Any) -> bool:
         return True
 
-    def save_bearer_token(self, token: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def save_bearer_token(self, token: Any, *args: Any, **kwargs: Any) -> None:
         self.expiry[token["access_token"]] = time.time() + token["expires_in"] + 1  # as lenient as servers are
 
     def validate_bearer_token(self, token: str, *args: Any, **kwargs: Any) -> bool:
@@ -109,7 +109,8 @@ class Validator(RequestValidator):
         """Return a JWT of the usual size; its signature is random."""
         scope = "" if self.scenario == "no-scope" else "reports.aggregations:read"
         claims = ({"alg": "RS256", "typ": "JWT"}, {"iss": "sandbox", "iat": int(time.time()), "scope": scope})
-        parts = [base64.urlsafe_b64encode(json.dumps(part, separators=(",", ":")).encode()).decode().rstrip("=") for part in claims]
+        texts = [json.dumps(part, separators=(",", ":")).encode() for part in claims]
+        parts = [base64.urlsafe_b64encode(text).decode().rstrip("=") for text in texts]
         return ".".join([*parts, secrets.token_urlsafe(342)])
 
 
@@ -160,8 +161,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         if self.path != TOKEN_PATH:
             return self.answer(404, {"message": "Not found"})
-        # oauthlib wants https; the sandbox is local.
-        _, text, status = self.server.oauth.create_token_response("https://" + TOKEN_PATH, "POST", body, self.headers)
+        _, text, status = self.server.oauth.create_token_response(TOKEN_PATH, "POST", body, dict(self.headers))
         token = json.loads(text)
         if status == 401:
             return self.answer(401, {"message": "Invalid authentication credentials"})
@@ -185,7 +185,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(503, {"message": "Service unavailable"})
         if scenario == "region" and base == REPORTS_PATH:
             return self.answer(302, {}, {"Location": self.server.url + self.path.replace(base, REGIONAL_PATH, 1)})
-        if not self.server.oauth.verify_request("https://" + self.path, "GET", None, self.headers)[0]:
+        if not self.server.oauth.verify_request(self.path, "GET", None, dict(self.headers))[0]:
             known = self.headers.get("Authorization", "").partition(" ")[2] in self.server.validator.expiry
             expired, unknown = {"error": "invalid_request"}, {"meta": {}, "data": {"error": "unauthorized"}}
             return self.answer(400, expired) if known else self.answer(401, unknown)

@@ -15,7 +15,8 @@ from urllib3.util import Retry
 
 from common.answers import no_answer, untrusted_redirect
 
-# Worst case of one exchange: four connects, four answers just in time, three waits: 4 * (6 + 30) + 3 * 30 s.
+# One exchange takes at worst four connects, four answers just in time and three pauses: 4 * (6 + 30) + 3 * 30 = 234 s.
+# A report takes up to six exchanges where it is redirected, and twice that where its token is rejected.
 TIMEOUT = (6.05, 30)  # seconds: to connect (two TCP retransmissions and a bit), then between two pieces of an answer
 RETRIES = 3
 RETRY_STATUSES = (429, 500, 502, 503, 504)
@@ -33,10 +34,11 @@ class ApiRetry(Retry):
 
     def increment(self, *args: Any, **kwargs: Any) -> ApiRetry:
         error, response = kwargs.get("error"), kwargs.get("response")
+        pool: Any = kwargs.get("_pool")
         if isinstance(error, ReadTimeoutError):
             raise error  # what took that long once will again
         if response is not None and (self.get_retry_after(response) or 0) > RETRY_AFTER_MAX:
-            raise MaxRetryError(kwargs.get("_pool"), "", ResponseError("too long a pause"))  # hands out the response
+            raise MaxRetryError(pool, "", ResponseError("too long a pause"))  # hands out the response
         return super().increment(*args, **kwargs)
 
     def get_retry_after(self, response: Any) -> float | None:
@@ -74,10 +76,10 @@ class ApiSession(requests.Session):
         self.auth = lambda request: request  # without an auth of its own, a session looks for one in ~/.netrc
         self.max_redirects = MAX_REDIRECTS
 
-    def request(self, method: str, url: str, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT  # OAuth2Session.fetch_token passes None
         try:
-            response = super().request(method, url, **kwargs)
+            response = super().request(method, url, *args, **kwargs)
         except (OSError, ValueError) as error:  # requests lets some of either slip through
             raise no_answer(error, method, url) from error
         response.encoding = "utf-8"  # JSON is (RFC 8259), whatever the header says
@@ -88,12 +90,12 @@ class ApiSession(requests.Session):
 
         requests would drop the token with the host, and ask ~/.netrc for another one.
         """
-        old, new = response.request, prepared_request
-        target = urlsplit(new.url)
+        url = str(prepared_request.url)
+        target = urlsplit(url)
         regional = target.scheme == "https" and (target.hostname or "").endswith(TRUSTED_DOMAINS)
-        if old.method != "GET" or (self.should_strip_auth(old.url, new.url) and not regional):
-            raise untrusted_redirect(response, new.url)
-        log.info("Redirected to %s://%s%s", target.scheme, target.netloc, target.path)
+        if response.request.method != "GET" or (self.should_strip_auth(response.url, url) and not regional):
+            raise untrusted_redirect(response, url)
+        log.info("Redirected to %s://%s%s", target.scheme, target.hostname, target.path)
 
 
 def regional_base(response: requests.Response, end_point: str, base: str) -> str:

@@ -19,7 +19,10 @@ TOKEN = "eyJ0b2tlbiI6IjEifQ.abcdefghijklmnopqrstuvwxyz"
 SECOND = "eyJ0b2tlbiI6IjIifQ.abcdefghijklmnopqrstuvwxyz"
 UNAUTHORIZED = {"meta": {}, "data": {"error": "unauthorized"}}
 EXPIRED = {"error": "invalid_request"}
-BAD_OFFSET = {"meta": {}, "data": {"errors": [{"param": "offset", "value": "11000", "error": "invalid offset: too big"}]}}
+BAD_OFFSET = {
+    "meta": {},
+    "data": {"errors": [{"param": "offset", "value": "11000", "error": "invalid offset: too big"}]},
+}
 
 
 # The requests
@@ -156,7 +159,9 @@ def test_expired_and_then_rejected(sample: Sample, api: Api, clock: Clock) -> No
     assert api.wire == ["POST", TOKEN, "POST", SECOND, "POST", "third"]
 
 
-@pytest.mark.parametrize("body", [BAD_OFFSET, {"error": "invalid offset"}, {"message": "invalid_request"}, ["error"], 1])
+@pytest.mark.parametrize(
+    "body", [BAD_OFFSET, {"error": "invalid offset"}, {"message": "invalid_request"}, ["error"], 1]
+)
 def test_a_bad_parameter_is_no_reason_for_a_new_token(sample: Sample, api: Api, body: Any) -> None:
     api.token(TOKEN)
     api.report(status=400, json=body)
@@ -206,7 +211,9 @@ def test_a_lifetime_of_another_type(sample: Sample, api: Api, clock: Clock, life
     assert api.wire == ["POST", TOKEN, TOKEN, "POST", SECOND]
 
 
-@pytest.mark.parametrize("fields", [{"expires_at": 1}, {"expires_at": "soon"}, {"scope": 5}, {"error": 1, "mac_key": 2}])
+@pytest.mark.parametrize(
+    "fields", [{"expires_at": 1}, {"expires_at": "soon"}, {"scope": 5}, {"error": 1, "mac_key": 2}]
+)
 def test_fields_that_are_not_of_the_rfc_change_nothing(sample: Sample, api: Api, fields: dict[str, Any]) -> None:
     api.token(TOKEN, SECOND, **fields)
     api.report()

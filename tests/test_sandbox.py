@@ -20,8 +20,8 @@ from conftest import ROOT, SUMMARY, Sample
 from common.sandbox import REPORTS, SCENARIOS, Sandbox
 
 PERIOD = "?from=-1days&to=now"
-REFUSED = "No token from URL/auth/v2/token: 401 Unauthorized, \"Invalid authentication credentials\". Check API_KEY and"
-NO_SCOPE = f"No report from URL/reports/v2/{SUMMARY}: 403 Forbidden, \"Access denied: the scope of the token is not"
+REFUSED = 'No token from URL/auth/v2/token: 401 Unauthorized, "Invalid authentication credentials". Check API_KEY and'
+NO_SCOPE = f'No report from URL/reports/v2/{SUMMARY}: 403 Forbidden, "Access denied: the scope of the token is not'
 WAIT = "503: trying again in N seconds"
 
 # scenario -> exit code, number of reports, how each line on stderr begins
@@ -29,7 +29,7 @@ ENDINGS = {
     "normal": (0, 2, ["Token: "]),
     "expiry": (0, 2, ["Token: ", "Token: "]),
     "revoked": (0, 2, ["Token: ", "Token: "]),
-    "region": (0, 2, ["Token: ", "Redirected to URL/reports.eu/v2/summary"]),
+    "region": (0, 2, ["Token: ", "Redirected to http://127.0.0.1/reports.eu/v2/summary"]),
     "rate-limit": (0, 2, ["Token: ", "429: trying again in 1.0 seconds"]),
     "outage": (0, 2, ["Token: ", WAIT, WAIT]),
     "bad-key": (1, 0, [REFUSED]),
@@ -83,7 +83,9 @@ def test_without_credentials(sample: Sample, run: Callable[..., Any]) -> None:
     assert done.stderr.endswith(f"python3 -m common.sandbox {sample.script}\n")
 
 
-@pytest.mark.parametrize("command", ["oauthlib_api_sample_client.py", "requests_api_sample_client.py", "-m common.sandbox"])
+@pytest.mark.parametrize(
+    "command", ["oauthlib_api_sample_client.py", "requests_api_sample_client.py", "-m common.sandbox"]
+)
 def test_help_fits_the_terminal(run: Callable[..., Any], monkeypatch: Any, command: str) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     done = run(*command.split(), "--help")
