@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import ssl
 from http.client import responses as REASONS
 from typing import Any, Iterator
 from urllib.parse import urlsplit
@@ -32,13 +31,6 @@ REPORT_REMEDIES = {
 SERVER_REMEDY = "The service has a problem: try again later."
 URL_REMEDY = "Check TOKEN_URL, REPORTS_URL and any proxy on the way."
 
-# The same where no answer came, or none that was wanted.
-CERTIFICATE_REMEDY = "If a proxy opens TLS, set REQUESTS_CA_BUNDLE to a file that holds its CA certificate."
-PROXY_REMEDY = "Check HTTPS_PROXY, and the user name and password in it."
-NETWORK_REMEDY = "Check the network, the URL, and whether HTTPS_PROXY must be set."
-TIMEOUT_REMEDY = "Check the network and any proxy, or ask for less: a shorter period, a smaller limit."
-REDIRECT_REMEDY = "Secret and token go to trusted hosts only: check TOKEN_URL, REPORTS_URL and any proxy on the way."
-
 
 class ApiError(requests.RequestException):
     """No report can be had at all: no token, no answer, or too many requests.
@@ -55,6 +47,28 @@ class TokenRejected(ApiError):
     """The server rejects an access token that should be valid."""
 
     access_token = ""  # to be compared with the present one, never to be shown
+
+
+# Where no answer came: what requests or the system raised, what is said of it, what to do, and whether the next report
+# may fare better.
+TRY_LESS = "Check the network and any proxy, or ask for less: a shorter period, a smaller limit."
+CERTIFICATE = "If a proxy opens TLS, set REQUESTS_CA_BUNDLE to a file that holds its CA certificate."
+NETWORK = "Check the network, the URL, and whether HTTPS_PROXY must be set."
+PROXY = "Check HTTPS_PROXY, and the user name and password in it."
+PROXY_ERRORS = (exceptions.ProxyError, exceptions.InvalidProxyURL, exceptions.InvalidSchema)
+DAMAGED = (exceptions.ChunkedEncodingError, exceptions.ContentDecodingError)
+NO_ANSWER: tuple[tuple[tuple[type[BaseException], ...], str, str, type[ApiError]], ...] = (
+    (PROXY_ERRORS, "the proxy does not work", PROXY, ApiError),
+    ((exceptions.SSLError,), "no trusted TLS connection", CERTIFICATE, ApiError),
+    ((requests.Timeout, socket.timeout), "no answer in time", TRY_LESS, ApiError),
+    ((socket.gaierror,), "the host name is not known", NETWORK, ApiError),
+    ((requests.ConnectionError,), "no connection", NETWORK, ApiError),
+    (DAMAGED, "the answer is damaged or breaks off", TRY_LESS, ReportError),
+    ((requests.TooManyRedirects,), "one redirect after another", URL_REMEDY, ReportError),
+    ((requests.RequestException, ValueError), "an address or an answer is malformed", URL_REMEDY, ReportError),
+    ((OSError,), "the CA certificates cannot be read", CERTIFICATE, ApiError),
+)
+NOT_FOLLOWED = "Secret and token go to trusted hosts only: check TOKEN_URL, REPORTS_URL and any proxy on the way."
 
 
 def read_token(response: requests.Response) -> dict[str, Any]:
@@ -108,34 +122,12 @@ def no_answer(error: Exception, method: str, url: str) -> ApiError:
     if isinstance(error, ApiError):
         return error
     causes = list(_causes(error))
+    _, words, remedy, kind = next(row for row in NO_ANSWER if any(isinstance(cause, row[0]) for cause in causes))
     # In the system's words, such as "Connection refused"; those of other exceptions may quote what was sent.
     last = causes[-1]
-    reason = getattr(last, "verify_message", "") or getattr(last, "strerror", "") or str(last)
-    reason = reason if isinstance(last, OSError) else type(last).__name__
-
-    def caused_by(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(cause, kinds) for cause in causes)
-
-    kind = ApiError
-    if caused_by(exceptions.ProxyError, exceptions.InvalidProxyURL, exceptions.InvalidSchema):
-        cause, remedy = f"the proxy does not work ({reason})", PROXY_REMEDY
-    elif caused_by(ssl.SSLError) or not isinstance(error, (requests.RequestException, ValueError)):
-        cause, remedy = f"no trusted TLS connection ({reason})", CERTIFICATE_REMEDY
-    elif caused_by(requests.Timeout, socket.timeout, TimeoutError):
-        cause, remedy = "no answer in time", TIMEOUT_REMEDY
-    elif caused_by(socket.gaierror):
-        cause, remedy = f"the host name is not known ({reason})", NETWORK_REMEDY
-    elif type(error) is requests.ConnectionError:
-        cause, remedy = f"no connection ({reason})", NETWORK_REMEDY
-    else:
-        kind = ReportError if method == "GET" else ApiError
-        if isinstance(error, (exceptions.ChunkedEncodingError, exceptions.ContentDecodingError)):
-            cause, remedy = "the answer is damaged or breaks off", TIMEOUT_REMEDY
-        elif isinstance(error, requests.TooManyRedirects):
-            cause, remedy = "one redirect after another", URL_REMEDY
-        else:
-            cause, remedy = f"an address or an answer is malformed ({type(error).__name__})", URL_REMEDY
-    return kind(f"{_wanted(method, url)}: {_clean(cause)}. {remedy}")
+    if isinstance(last, OSError):
+        words += f" ({getattr(last, 'verify_message', '') or last.strerror or last})"
+    return (kind if method == "GET" else ApiError)(f"{_wanted(method, url)}: {_clean(words)}. {remedy}")
 
 
 def untrusted_redirect(response: requests.Response, url: str) -> ApiError:
@@ -143,7 +135,7 @@ def untrusted_redirect(response: requests.Response, url: str) -> ApiError:
     kind = ReportError if response.request.method == "GET" else ApiError
     place = _clean("{0.scheme}://{0.hostname}".format(urlsplit(url)))
     wanted = _wanted(response.request.method, response.url)
-    return kind(f"{wanted}: redirected to {place}, which is not followed. {REDIRECT_REMEDY}", response=response)
+    return kind(f"{wanted}: redirected to {place}, which is not followed. {NOT_FOLLOWED}", response=response)
 
 
 def _decoded(response: requests.Response) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import logging
 import os
@@ -87,7 +88,7 @@ def run(main: Callable[[], int], *errors: type[Exception]) -> int:
         return 130
     except OSError as error:  # stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit does not stumble again
-        if isinstance(error, BrokenPipeError):
-            return 0  # the reader, such as head, has seen enough
+        if error.errno in (errno.EPIPE, errno.EINVAL):
+            return 0  # the reader, such as head, has seen enough; Windows says EINVAL
         log.error("Cannot write the report: %s", error.strerror)
         return 1

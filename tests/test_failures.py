@@ -238,7 +238,10 @@ def test_a_loop_of_redirects(sample: Sample, api: Api, capsys: pytest.CaptureFix
     assert sample.main("first", "second") == 1
     out, err = capsys.readouterr()
     assert out.count("requests") == 1
-    assert lines(err)[-1] == f"No report from {REPORTS_URL}/first: one redirect after another. {URLS}"
+    assert (
+        lines(err)[-1]
+        == f"No report from {REPORTS_URL}/first: one redirect after another (Exceeded 5 redirects.). {URLS}"
+    )
     assert len(api.wire) == 1 + 6 + 1
 
 

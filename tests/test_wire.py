@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -37,8 +38,9 @@ def client(sample: Sample, server: Wire) -> Any:
 
 
 def failures(err: str) -> list[str]:
-    """Return the lines on stderr that tell of failures."""
-    return [line for line in err.splitlines() if not line.startswith("Token: ") and ": trying again" not in line]
+    """Return the lines on stderr that tell of failures, without the words of this system in brackets."""
+    lines = [line for line in err.splitlines() if not line.startswith("Token: ") and ": trying again" not in line]
+    return [re.sub(r" \(.*\)\. ", ". ", line) for line in lines]
 
 
 NETWORK = "Check the network, the URL, and whether HTTPS_PROXY must be set."
@@ -47,9 +49,9 @@ URLS = "Check TOKEN_URL, REPORTS_URL and any proxy on the way."
 
 # name: answer, how often it is asked for, what is said of it, whether the other reports can still be had
 MISBEHAVIOUR: dict[str, tuple[Answer, int, str, bool]] = {
-    "reset": (reset, TRIES, f"no connection (Connection reset by peer). {NETWORK}", False),
-    "close": (close, TRIES, f"no connection (Remote end closed connection without response). {NETWORK}", False),
-    "garbage": (b"garbage\r\n\r\n", TRIES, f"no connection (BadStatusLine). {NETWORK}", False),
+    "reset": (reset, TRIES, f"no connection. {NETWORK}", False),
+    "close": (close, TRIES, f"no connection. {NETWORK}", False),
+    "garbage": (b"garbage\r\n\r\n", TRIES, f"no connection. {NETWORK}", False),
     "silence": (silence, 1, f"no answer in time. {TIMEOUT}", False),
     "stalled head": (then(b"HTTP/1.1 200 OK\r\n", silence), 1, f"no answer in time. {TIMEOUT}", False),
     "stalled body": (then(http()[:-5], silence), 1, f"no answer in time. {TIMEOUT}", False),
@@ -64,7 +66,7 @@ MISBEHAVIOUR: dict[str, tuple[Answer, int, str, bool]] = {
     "two lengths": (
         b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}",
         1,
-        f"an address or an answer is malformed (InvalidHeader). {URLS}",
+        f"an address or an answer is malformed. {URLS}",
         True,
     ),
 }
@@ -104,9 +106,9 @@ def test_a_passing_misbehaviour(sample: Sample, server: Wire, answer: Any) -> No
 def test_refused(sample: Sample, server: Wire, capsys: pytest.CaptureFixture[str]) -> None:
     server.__exit__()
     assert sample.main() == 1
-    assert failures(capsys.readouterr().err) == [
-        f"No token from https://localhost:{server.port}/auth/v2/token: no connection (Connection refused). {NETWORK}"
-    ]
+    err = capsys.readouterr().err
+    assert failures(err) == [f"No token from https://localhost:{server.port}/auth/v2/token: no connection. {NETWORK}"]
+    assert "refused" in err  # the word of every system
 
 
 def test_an_unknown_host_name(
@@ -114,10 +116,11 @@ def test_an_unknown_host_name(
 ) -> None:
     monkeypatch.setattr(session, "BACKOFF", 0)
     assert sample.main() == 1
-    assert failures(capsys.readouterr().err) == [
-        "No token from https://api.sse.cisco.com/auth/v2/token: "
-        f"the host name is not known (Name or service not known). {NETWORK}"
+    err = capsys.readouterr().err
+    assert failures(err) == [
+        f"No token from https://api.sse.cisco.com/auth/v2/token: the host name is not known. {NETWORK}"
     ]
+    assert "(Name or service not known)" in err
 
 
 # TLS and proxies
@@ -128,10 +131,12 @@ def test_an_untrusted_certificate(
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     assert sample.main() == 1
-    (line,) = failures(capsys.readouterr().err)
-    assert line.startswith(f"No token from https://localhost:{server.port}/auth/v2/token: no trusted TLS connection (")
-    assert line.endswith("If a proxy opens TLS, set REQUESTS_CA_BUNDLE to a file that holds its CA certificate.")
-    assert "self" in line and "signed certificate" in line
+    err = capsys.readouterr().err
+    assert failures(err) == [
+        f"No token from https://localhost:{server.port}/auth/v2/token: no trusted TLS connection. "
+        "If a proxy opens TLS, set REQUESTS_CA_BUNDLE to a file that holds its CA certificate."
+    ]
+    assert re.search(r"\(self.signed certificate\)", err)
     assert (server.connections, server.wire) == (1, [])
 
 
@@ -150,7 +155,8 @@ def test_a_ca_bundle_that_is_none(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     assert sample.main() == 1
     (line,) = failures(capsys.readouterr().err)
-    assert "no trusted TLS connection (" in line and "REQUESTS_CA_BUNDLE" in line
+    assert "no trusted TLS connection. " in line or "the CA certificates cannot be read. " in line
+    assert "REQUESTS_CA_BUNDLE" in line
     assert server.wire == []
 
 
@@ -177,10 +183,12 @@ def test_a_proxy_that_opens_tls(sample: Sample, server: Wire, behind_proxy: Prox
 def test_a_proxy_that_wants_a_password(sample: Sample, behind_proxy: Proxy, capsys: pytest.CaptureFixture[str]) -> None:
     behind_proxy.refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
     assert sample.main() == 1
-    assert failures(capsys.readouterr().err) == [
-        "No token from https://api.sse.cisco.com/auth/v2/token: the proxy does not work (Tunnel connection failed: "
-        "407 Proxy Authentication Required). Check HTTPS_PROXY, and the user name and password in it."
+    err = capsys.readouterr().err
+    assert failures(err) == [
+        "No token from https://api.sse.cisco.com/auth/v2/token: the proxy does not work. "
+        "Check HTTPS_PROXY, and the user name and password in it."
     ]
+    assert "(Tunnel connection failed: 407 Proxy Authentication Required)" in err
     assert len(behind_proxy.heads) == 1
 
 
