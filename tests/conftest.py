@@ -6,6 +6,7 @@ import logging
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable, Iterator, NamedTuple
@@ -157,12 +158,20 @@ def api() -> Iterator[Api]:
         yield Api(mock)
 
 
+def run_process(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command at the top of the repository, as a user does."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.run(command, cwd=ROOT, text=True, timeout=60, **pipes)
+
+
+def run_all(commands: dict[Any, list[str]], **options: Any) -> dict[Any, subprocess.CompletedProcess[str]]:
+    """Run several commands, a few at a time, since most of their time is waiting."""
+    with ThreadPoolExecutor(4) as pool:
+        done = pool.map(lambda command: run_process(command, **options), commands.values())
+        return dict(zip(commands, done))
+
+
 @pytest.fixture
 def run() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run this Python with arguments, as a user does at the top of the repository."""
-
-    def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=60, **options)
-
-    return run
+    """Run this Python with arguments."""
+    return lambda *arguments: run_process([sys.executable, *arguments])

@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 import requests
-from conftest import ROOT, SUMMARY, Sample
+from conftest import ROOT, SAMPLES, SUMMARY, Sample, run_all
 
 from common.sandbox import REPORTS, SCENARIOS, Sandbox
 
@@ -44,9 +44,17 @@ def reports(sample: Sample, out: str) -> list[Any]:
     return [json.loads(text) for text in re.findall(r"^\{$.*?^\}$", out, re.M | re.S)]
 
 
+@pytest.fixture(scope="module")
+def runs() -> dict[Any, Any]:
+    """Every scenario with either sample."""
+    command = [sys.executable, "-m", "common.sandbox", "--scenario"]
+    both = [(scenario, sample.script) for scenario in SCENARIOS for sample in SAMPLES]
+    return run_all({(scenario, script): [*command, scenario, script] for scenario, script in both})
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_scenario(sample: Sample, run: Callable[..., Any], scenario: str) -> None:
-    done = run("-m", "common.sandbox", "--scenario", scenario, sample.script)
+def test_scenario(sample: Sample, runs: dict[Any, Any], scenario: str) -> None:
+    done = runs[scenario, sample.script]
     code, number, lines = ENDINGS[scenario]
     assert done.returncode == code
     assert reports(sample, done.stdout) == [{"meta": {}, "data": REPORTS["summary"]}] * number
@@ -99,7 +107,7 @@ def test_help_fits_the_terminal(run: Callable[..., Any], monkeypatch: Any, comma
 # The server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         yield sandbox
