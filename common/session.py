@@ -48,7 +48,7 @@ class ApiRetry(Retry):
             return None  # neither seconds nor a date
 
     def sleep(self, response: Any = None) -> None:
-        # Not urllib3's own backoff: it retries at once the first time, and has no jitter before 2.0.
+        # Not urllib3's own backoff: it retries at once the first time, without jitter.
         backoff = BACKOFF * 2 ** (len(self.history) - 1) * random.uniform(0.5, 1.5)
         wait = (self.get_retry_after(response) if response else None) or backoff
         log.info("%s: trying again in %.1f seconds", self.history[-1].status or "No connection", wait)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import base64
+import io
 import json
 import logging
 from typing import Any
 
 import pytest
 import requests
-from conftest import KEY, REPORT, SECRET, SUMMARY, Api, Clock, Sample
+from conftest import KEY, REPORT, SAMPLES, SECRET, SUMMARY, Api, Clock, Sample
 
 from common.answers import ApiError, ReportError, TokenRejected
 from common.session import TIMEOUT
@@ -394,3 +395,27 @@ def test_errors_are_those_of_requests_too(sample: Sample, api: Api) -> None:
         sample.query(sample.new(), SUMMARY)
     assert error.value.response is not None
     assert error.value.response.status_code == 403
+
+
+def test_a_stdout_that_is_no_terminal_and_no_file(
+    sample: Sample, api: Api, credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    api.token(TOKEN)
+    api.report()
+    assert sample.main(SUMMARY) == 0
+    assert "requests" in out.getvalue()
+
+
+def test_the_sandbox_by_hand(
+    api: Api, credentials: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the sandbox's child may use plain http with oauthlib; others are told so, and nothing is sent."""
+    monkeypatch.setenv("TOKEN_URL", "http://127.0.0.1:8080/auth/v2/token")
+    assert SAMPLES[0].main() == 1
+    assert capsys.readouterr().err == (
+        "(insecure_transport) OAuth 2 MUST utilize https. The sandbox starts the script itself: "
+        "python3 -m common.sandbox oauthlib_api_sample_client.py\n"
+    )
+    assert api.wire == []
