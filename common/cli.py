@@ -76,7 +76,9 @@ def run(main: Callable[[], int], *errors: type[Exception]) -> int:
     try:
         return main()
     except SettingsError as error:
-        log.error("Settings: %s. Mend these environment variables, or try it without an account: %s", error, sandbox)
+        log.error(
+            "Settings: %s. Set or correct these environment variables, or try it without an account: %s", error, sandbox
+        )
         return 2
     except ApiError as error:
         log.error("%s", error)

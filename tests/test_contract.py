@@ -339,7 +339,7 @@ def test_missing_credentials(sample: Sample, api: Api, capsys: pytest.CaptureFix
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (
-        "Settings: API_KEY is not set; API_SECRET is not set. Mend these environment variables, "
+        "Settings: API_KEY is not set; API_SECRET is not set. Set or correct these environment variables, "
         f"or try it without an account: python3 -m common.sandbox {sample.script}\n"
     )
     assert api.wire == []
