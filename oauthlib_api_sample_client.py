@@ -105,7 +105,7 @@ def main() -> int:
         try:
             print(api.Query(end_point), flush=True)
         except ReportError as error:
-            log.error("%s", error)
+            log.error(error)
             exit_code = 1
     return exit_code
 

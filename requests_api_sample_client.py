@@ -116,7 +116,7 @@ def main() -> int:
         try:
             print(json.dumps(callSecureAccessApi(api, end_point), indent=4), flush=True)
         except ReportError as error:
-            log.error("%s", error)
+            log.error(error)
             exit_code = 1
     return exit_code
 

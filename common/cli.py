@@ -81,7 +81,7 @@ def run(main: Callable[[], int], *errors: type[Exception]) -> int:
         )
         return 2
     except ApiError as error:
-        log.error("%s", error)
+        log.error(error)
         return 1
     except errors as error:
         log.error("%s The sandbox starts the script itself: %s", error, sandbox)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import InvalidHeader, MaxRetryError, ReadTimeoutError, ResponseError
+from urllib3.exceptions import InvalidHeader, ReadTimeoutError
 from urllib3.util import Retry
 
 from common.answers import no_answer, untrusted_redirect
@@ -34,11 +34,10 @@ class ApiRetry(Retry):
 
     def increment(self, *args: Any, **kwargs: Any) -> ApiRetry:
         error, response = kwargs.get("error"), kwargs.get("response")
-        pool: Any = kwargs.get("_pool")
         if isinstance(error, ReadTimeoutError):
             raise error  # what took that long once will again
         if response is not None and (self.get_retry_after(response) or 0) > RETRY_AFTER_MAX:
-            raise MaxRetryError(pool, "", ResponseError("too long a pause"))  # hands out the response
+            Retry(0).increment(*args, **kwargs)  # raises: with no retry left, urllib3 hands out the response
         return super().increment(*args, **kwargs)
 
     def get_retry_after(self, response: Any) -> float | None:

@@ -39,6 +39,7 @@ def test_the_token_request(sample: Sample, api: Api) -> None:
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert request.body == "grant_type=client_credentials"
     assert "X-Umbrella-OrgId" not in request.headers
+    assert "Authorization" in list(request.headers)  # as it is spelled on the wire
 
 
 def test_the_report_request(sample: Sample, api: Api) -> None:
@@ -49,6 +50,7 @@ def test_the_report_request(sample: Sample, api: Api) -> None:
     assert (request.method, request.body) == ("GET", None)
     assert request.url == "https://api.sse.cisco.com/reports/v2/summary?from=-1days&to=now"
     assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert "Authorization" in list(request.headers)
 
 
 def test_the_organization_is_for_the_token_request_only(sample: Sample, api: Api) -> None:
@@ -56,6 +58,7 @@ def test_the_organization_is_for_the_token_request_only(sample: Sample, api: Api
     api.report()
     sample.query(sample.new(org_id="77"), SUMMARY)
     assert [request.headers.get("X-Umbrella-OrgId") for request in api.requests] == ["77", None]
+    assert "X-Umbrella-OrgId" in list(api.requests[0].headers)
 
 
 def test_every_request_has_the_timeout(sample: Sample, api: Api) -> None:
@@ -115,10 +118,10 @@ def test_the_margin_suits_a_token_that_lives_for_seconds(sample: Sample, api: Ap
     api.report()
     client = sample.new()
     sample.query(client, SUMMARY)
-    clock.now += 9
+    clock.now += 10 - min(sample.margin, 1)
     sample.query(client, SUMMARY)
     assert api.wire == ["POST", TOKEN, TOKEN]
-    clock.now += 1.01
+    clock.now += 0.01
     sample.query(client, SUMMARY)
     assert api.wire == ["POST", TOKEN, TOKEN, "POST", SECOND]
 
@@ -288,6 +291,24 @@ def test_reports_on_stdout_and_one_token_line_on_stderr(
     assert (token["token_type"], token["access_token"], token["expires_in"]) == ("bearer", "eyJ0b2tl...", 3600)
 
 
+def test_a_report_appears_before_the_next_one_is_asked_for(
+    sample: Sample, api: Api, credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(pipe, "utf-8"))
+    seen: list[int] = []
+
+    def look(request: Any) -> tuple[int, dict[str, str], str]:
+        seen.append(pipe.getvalue().count(b"requests"))
+        return 200, {}, json.dumps(REPORT)
+
+    api.token(TOKEN)
+    api.mock.add_callback("GET", "https://api.sse.cisco.com/reports/v2/first", look)
+    api.mock.add_callback("GET", "https://api.sse.cisco.com/reports/v2/second", look)
+    assert sample.main("first", "second") == 0
+    assert seen == [0, 1]
+
+
 def test_end_points_of_the_command_line(sample: Sample, api: Api, credentials: None) -> None:
     api.token(TOKEN)
     api.report("top-threats?limit=1")
@@ -354,6 +375,12 @@ def test_an_end_point_that_is_none(
     assert error.value.code == 2
     assert 'is not of the form "summary?from=-1days&to=now"' in capsys.readouterr().err
     assert api.wire == []
+
+
+def test_the_decorator_leaves_name_and_documentation() -> None:
+    decorated = SAMPLES[1].query
+    assert decorated.__name__ == "callSecureAccessApi"
+    assert (decorated.__doc__ or "").startswith("Return the decoded report")
 
 
 def test_importing_a_sample_has_no_side_effects(sample: Sample, run: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import REPORT, SUMMARY, Api, Clock, Sample
+from urllib3.exceptions import ProtocolError
 
 from common.answers import ApiError, ReportError
 from common.config import REPORTS_URL, TOKEN_URL
@@ -123,22 +124,25 @@ def test_a_redirect_that_makes_no_sense(api: Api, target: str) -> None:
 # An organization in another region
 
 
-def test_the_detour_is_made_once(sample: Sample, api: Api) -> None:
+@pytest.mark.parametrize("first", [SUMMARY, "summary", "summary?from=-1days&what=why?"])
+def test_the_detour_is_made_once(sample: Sample, api: Api, caplog: pytest.LogCaptureFixture, first: str) -> None:
+    caplog.set_level("INFO", logger="common")
     api.token(TOKEN)
-    redirect(api, f"{REPORTS_URL}/{SUMMARY}", f"{UMBRELLA}/{SUMMARY}")
-    api.report(SUMMARY, base=UMBRELLA)
+    redirect(api, f"{REPORTS_URL}/{first}", f"{UMBRELLA}/{first}")
+    api.report(first, base=UMBRELLA)
     api.report("activity?limit=1", base=UMBRELLA)
     client = sample.new()
-    for end_point in (SUMMARY, "activity?limit=1", SUMMARY):
+    for end_point in (first, "activity?limit=1", first):
         assert sample.query(client, end_point) == REPORT
     assert [url for url, _ in sent(api)] == [
         TOKEN_URL,
-        f"{REPORTS_URL}/{SUMMARY}",
-        f"{UMBRELLA}/{SUMMARY}",
+        f"{REPORTS_URL}/{first}",
+        f"{UMBRELLA}/{first}",
         f"{UMBRELLA}/activity?limit=1",
-        f"{UMBRELLA}/{SUMMARY}",
+        f"{UMBRELLA}/{first}",
     ]
     assert {authorization for _, authorization in sent(api)[1:]} == {f"Bearer {TOKEN}"}
+    assert caplog.messages == ["Redirected to https://api.umbrella.com/reports.eu/v2/summary"]
 
 
 def test_a_token_rejected_in_the_region_is_refreshed(sample: Sample, api: Api) -> None:
@@ -172,10 +176,11 @@ def test_a_passing_trouble_at_either_end(sample: Sample, api: Api, status: int) 
     assert api.wire == ["POST", "POST", TOKEN, TOKEN]
 
 
+@pytest.mark.parametrize("url", [URL, "http://localhost/reports/v2/summary"])
 @pytest.mark.parametrize("status", RETRY_STATUSES)
-def test_a_lasting_trouble(api: Api, status: int) -> None:
-    api.mock.get(URL, status=status)
-    assert get().status_code == status
+def test_a_lasting_trouble(api: Api, status: int, url: str) -> None:
+    api.mock.get(url, status=status)
+    assert get(url).status_code == status
     assert len(api.requests) == 1 + RETRIES
 
 
@@ -233,6 +238,32 @@ def test_a_pause_that_the_server_asks_for_is_kept(clock: Clock, caplog: pytest.L
     retry.sleep(Answer("7"))
     assert clock.slept == [7]
     assert caplog.messages == ["429: trying again in 7.0 seconds"]
+
+
+def test_each_retry_names_its_own_cause(
+    clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: 1)
+    caplog.set_level("INFO", logger="common")
+    retry = ApiRetry(RETRIES).increment("GET", "/", response=Answer(None))
+    retry.sleep(Answer(None))
+    retry.increment("GET", "/", error=ProtocolError()).sleep()
+    assert caplog.messages == ["429: trying again in 0.5 seconds", "No connection: trying again in 1.0 seconds"]
+
+
+# What requests.Session takes, and gives
+
+
+def test_an_argument_by_position_and_a_timeout_of_ones_own(api: Api) -> None:
+    api.mock.get(f"{URL}?limit=1", json=REPORT)
+    ApiSession().request("GET", URL, {"limit": "1"}, timeout=5)
+    assert api.requests[0].url == f"{URL}?limit=1"
+    assert api.requests[0].req_kwargs["timeout"] == 5
+
+
+def test_text_is_utf_8_whatever_the_header_says(api: Api) -> None:
+    api.mock.get(URL, body=b"caf\xc3\xa9, caf\xe9", content_type="text/plain; charset=iso-8859-1")
+    assert get().text == "café, caf\ufffd"
 
 
 # ~/.netrc
