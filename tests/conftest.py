@@ -58,7 +58,7 @@ SAMPLES = [
         requests_api_sample_client,
         requests_api_sample_client.secureAccessAPI,
         requests_api_sample_client.callSecureAccessApi,
-        margin=requests_api_sample_client.REFRESH_MARGIN,
+        margin=60,
     ),
 ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
 from common.config import REPORTS_URL, TOKEN_URL, Settings, SettingsError, load_settings
@@ -108,6 +110,11 @@ def test_plain_http_to_this_machine(host: str) -> None:
 @pytest.mark.parametrize("host", ["api.sse.cisco.com", "10.0.0.1", "localhost.example", "127.0.0.1.example", "[::2]"])
 def test_plain_http_to_any_other_machine(host: str) -> None:
     assert problems(TOKEN_URL=f"http://{host}/token").startswith("TOKEN_URL must start with https")
+
+
+def test_settings_stay_as_they_were_checked() -> None:
+    with pytest.raises(FrozenInstanceError):
+        load_settings(GOOD).token_url = "http://elsewhere.example"  # type: ignore[misc]
 
 
 def test_the_secret_is_in_no_text() -> None:

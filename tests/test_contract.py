@@ -114,11 +114,11 @@ def test_refresh_at_the_expiry_and_not_before(sample: Sample, api: Api, clock: C
 
 
 def test_the_margin_suits_a_token_that_lives_for_seconds(sample: Sample, api: Api, clock: Clock) -> None:
-    api.token(TOKEN, SECOND, expires_in=10)
+    api.token(TOKEN, SECOND, expires_in=15)
     api.report()
     client = sample.new()
     sample.query(client, SUMMARY)
-    clock.now += 10 - min(sample.margin, 1)
+    clock.now += 15 - min(sample.margin, 1.5)
     sample.query(client, SUMMARY)
     assert api.wire == ["POST", TOKEN, TOKEN]
     clock.now += 0.01
