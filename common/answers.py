@@ -220,5 +220,4 @@ def _clean(text: str) -> str:
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        nested = [argument for argument in error.args if isinstance(argument, BaseException)]
-        error = error.__cause__ or error.__context__ or (nested[-1] if nested else None)
+        error = error.__cause__ or error.__context__

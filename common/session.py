@@ -37,7 +37,7 @@ class ApiRetry(Retry):
         if isinstance(error, ReadTimeoutError):
             raise error  # what took that long once will again
         if response is not None and (self.get_retry_after(response) or 0) > RETRY_AFTER_MAX:
-            Retry(0).increment(*args, **kwargs)  # raises: with no retry left, urllib3 hands out the response
+            Retry(0).increment()  # raises MaxRetryError, upon which urllib3 hands out the response
         return super().increment(*args, **kwargs)
 
     def get_retry_after(self, response: Any) -> float | None:

@@ -113,12 +113,13 @@ def test_refresh_at_the_expiry_and_not_before(sample: Sample, api: Api, clock: C
     assert api.wire[5:] == [SECOND]
 
 
-def test_the_margin_suits_a_token_that_lives_for_seconds(sample: Sample, api: Api, clock: Clock) -> None:
-    api.token(TOKEN, SECOND, expires_in=15)
+@pytest.mark.parametrize("lifetime", [1, 15])
+def test_the_margin_suits_a_token_that_lives_for_seconds(sample: Sample, api: Api, clock: Clock, lifetime: int) -> None:
+    api.token(TOKEN, SECOND, expires_in=lifetime)
     api.report()
     client = sample.new()
     sample.query(client, SUMMARY)
-    clock.now += 15 - min(sample.margin, 1.5)
+    clock.now += lifetime - min(sample.margin, lifetime / 10)
     sample.query(client, SUMMARY)
     assert api.wire == ["POST", TOKEN, TOKEN]
     clock.now += 0.01
@@ -144,6 +145,8 @@ def test_rejected_for_ever(sample: Sample, api: Api, status: int, body: Any) -> 
     with pytest.raises(TokenRejected) as error:
         sample.query(sample.new(), SUMMARY)
     assert api.wire == ["POST", TOKEN, "POST", SECOND]
+    assert error.value.response is not None
+    assert error.value.response.status_code == status
     assert str(error.value) == (
         "No report from https://api.sse.cisco.com/reports/v2/summary?from=-1days&to=now: "
         + ('401 Unauthorized, "unauthorized"' if status == 401 else '400 Bad Request, "invalid_request"')
@@ -164,11 +167,19 @@ def test_expired_and_then_rejected(sample: Sample, api: Api, clock: Clock) -> No
 
 
 @pytest.mark.parametrize(
-    "body", [BAD_OFFSET, {"error": "invalid offset"}, {"message": "invalid_request"}, ["error"], 1]
+    ("status", "body"),
+    [
+        (400, BAD_OFFSET),
+        (400, {"error": "invalid offset"}),
+        (400, {"message": "invalid_request"}),
+        (400, ["error"]),
+        (400, 1),
+        (403, EXPIRED),
+    ],
 )
-def test_a_bad_parameter_is_no_reason_for_a_new_token(sample: Sample, api: Api, body: Any) -> None:
+def test_another_error_is_no_reason_for_a_new_token(sample: Sample, api: Api, status: int, body: Any) -> None:
     api.token(TOKEN)
-    api.report(status=400, json=body)
+    api.report(status=status, json=body)
     with pytest.raises(ReportError):
         sample.query(sample.new(), SUMMARY)
     assert api.wire == ["POST", TOKEN]
@@ -228,11 +239,13 @@ def test_fields_that_are_not_of_the_rfc_change_nothing(sample: Sample, api: Api,
 
 
 @pytest.mark.parametrize("token_type", ["Bearer", "BEARER", None, ""])
-def test_spellings_of_bearer(sample: Sample, api: Api, token_type: Any) -> None:
+def test_spellings_of_bearer(sample: Sample, api: Api, caplog: pytest.LogCaptureFixture, token_type: Any) -> None:
+    caplog.set_level("INFO", logger=sample.module.__name__)
     api.token(TOKEN, token_type=token_type)
     api.report()
     sample.query(sample.new(), SUMMARY)
     assert api.requests[1].headers["Authorization"] == f"Bearer {TOKEN}"
+    assert f"'token_type': '{token_type or 'bearer'}'" in caplog.text
 
 
 NOT_A_TOKEN = [

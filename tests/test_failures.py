@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Dict, Tuple
 
 import pytest
 from conftest import REPORT, Api, Sample
@@ -24,6 +24,9 @@ REPORT_LIMIT = "An organization may ask for about 5 reports a second: wait, then
 SERVICE = "The service has a problem: try again later."
 URLS = "Check TOKEN_URL, REPORTS_URL and any proxy on the way."
 
+# status, rest of the answer, how often it is asked for, what is said of it
+Case = Tuple[int, Dict[str, Any], int, str]
+
 pytestmark = pytest.mark.usefixtures("credentials")
 
 
@@ -32,13 +35,14 @@ def lines(err: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "requests", "words"),
+    "case",
     [
         (400, {"json": {"message": "grant_type?"}}, 1, f'400 Bad Request, "grant_type?". {URLS}'),
         (401, {"json": {"message": "Invalid"}}, 1, f'401 Unauthorized, "Invalid". {KEY_REMEDY}'),
         (403, {"json": {"message": "No"}}, 1, f'403 Forbidden, "No". {NETWORKS}'),
         (404, {"body": ""}, 1, f"404 Not Found, without a word. {URLS}"),
         (405, {"body": "<HTML>"}, 1, f'405 Method Not Allowed, "an HTML page". {URLS}'),
+        (499, {"body": ""}, 1, f"499, without a word. {URLS}"),
         (429, {"json": {"message": "Slow"}}, TRIES, f'429 Too Many Requests, "Slow". {TOKEN_LIMIT}'),
         (500, {"json": {"message": "Oh"}}, TRIES, f'500 Internal Server Error, "Oh". {SERVICE}'),
         (501, {"body": "what"}, 1, f'501 Not Implemented, "what". {SERVICE}'),
@@ -48,15 +52,8 @@ def lines(err: str) -> list[str]:
         (999, {"body": ""}, 1, f"999, without a word. {SERVICE}"),
     ],
 )
-def test_no_token(
-    sample: Sample,
-    api: Api,
-    capsys: pytest.CaptureFixture[str],
-    status: int,
-    answer: dict[str, Any],
-    requests: int,
-    words: str,
-) -> None:
+def test_no_token(sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], case: Case) -> None:
+    status, answer, requests, words = case
     api.mock.post(TOKEN_URL, status=status, **answer)
     assert sample.main("first", "second") == 1
     out, err = capsys.readouterr()
@@ -66,7 +63,7 @@ def test_no_token(
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "requests", "words"),
+    "case",
     [
         (
             400,
@@ -95,15 +92,8 @@ def test_no_token(
         (300, {"body": "many"}, 1, f"300 Multiple Choices, without a word. {URLS}"),
     ],
 )
-def test_no_report_but_the_others(
-    sample: Sample,
-    api: Api,
-    capsys: pytest.CaptureFixture[str],
-    status: int,
-    answer: dict[str, Any],
-    requests: int,
-    words: str,
-) -> None:
+def test_no_report_but_the_others(sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], case: Case) -> None:
+    status, answer, requests, words = case
     api.token(TOKEN)
     api.report("first")
     api.report("second", status=status, **answer)
@@ -268,7 +258,9 @@ def test_interrupted(sample: Sample, api: Api, capsys: pytest.CaptureFixture[str
     assert lines(err) == []
 
 
-def test_an_empty_secret_spoils_no_words(sample: Sample, api: Api) -> None:
-    api.mock.post(TOKEN_URL, status=401, json={"message": "Invalid"})
-    with pytest.raises(ApiError, match='401 Unauthorized, "Invalid"'):
-        sample.query(sample.client(TOKEN_URL, "the-key", ""), "first")
+@pytest.mark.parametrize(("secret", "told"), [("", "Not s:t:r"), ("s:t:r", "Not ...")])
+def test_of_what_a_server_says_the_secret_alone_is_left_out(sample: Sample, api: Api, secret: str, told: str) -> None:
+    api.mock.post(TOKEN_URL, status=401, json={"message": "Not s:t:r"})
+    with pytest.raises(ApiError) as error:
+        sample.query(sample.client(TOKEN_URL, "the-key", secret), "first")
+    assert f'401 Unauthorized, "{told}". ' in str(error.value)

@@ -81,6 +81,8 @@ def test_a_redirect_elsewhere_is_refused_before_anything_is_sent(api: Api, targe
         f"No report from {URL}: redirected to {place}, which is not followed. Secret and token go to trusted hosts "
         "only: check TOKEN_URL, REPORTS_URL and any proxy on the way."
     )
+    assert error.value.response is not None
+    assert error.value.response.status_code == 302
     assert [url for url, _ in sent(api)] == [URL]
 
 
