@@ -14,7 +14,7 @@ import textwrap
 from typing import Any, Callable, Iterator
 
 import pytest
-from conftest import ROOT, SAMPLES, run_all
+from conftest import ROOT, SAMPLES, Sample, run_all
 
 from common import answers, cli, config, sandbox
 from common.answers import NO_ANSWER
@@ -56,6 +56,22 @@ def test_python_block_stands_in_a_source_with_the_imports_it_needs(block: str) -
     assert not missing
     if re.search(r"[:>] (dict\[|\w+ \| None)", block):  # Python 3.8 must not evaluate these
         assert "from __future__ import annotations" in block
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=[sample.script for sample in SAMPLES])
+def test_the_python_blocks_define_what_they_use_of_a_script(sample: Sample) -> None:
+    source = SOURCES[sample.script]
+    shown = [block for block in blocks("python") if all(stands_in(part, source) for part in block.split("\n\n\n"))]
+    tree = ast.parse("\n".join(shown))
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    assert len(shown) > 2
+    assert used & defined(ast.parse(source)) - defined(tree) == set()
+
+
+def defined(tree: ast.Module) -> set[str]:
+    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    names = {target.id for target in targets if isinstance(target, ast.Name)}
+    return names | {node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
 
 
 def stands_in(part: str, text: str) -> bool:
