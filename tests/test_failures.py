@@ -164,6 +164,7 @@ def test_a_token_that_cannot_be_refreshed_ends_the_run(
         ("left\u202eright\u2028next", "left right next"),
         ("x" * 201, "x" * 200 + "..."),
         ("x" * 200, "x" * 200),
+        ("left" + " " * 700 + "right", "left right"),
     ],
 )
 def test_what_a_server_says_is_fit_for_the_terminal(
@@ -235,7 +236,7 @@ def test_a_loop_of_redirects(sample: Sample, api: Api, capsys: pytest.CaptureFix
     assert len(api.wire) == 1 + 6 + 1
 
 
-@pytest.mark.parametrize("report", [REPORT, {}, [], "text", 0, None])
+@pytest.mark.parametrize("report", [REPORT, {}, [], "text", 0, None, {"error": "invalid_request"}])
 def test_a_report_of_any_shape_is_printed(
     sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], report: Any
 ) -> None:
