@@ -84,7 +84,7 @@ def lonely(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     def look_up_loopback(host: Any, *args: Any, **kwargs: Any) -> Any:
         if host not in ("127.0.0.1", "localhost"):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return look_up(host, *args, **kwargs)
+        return look_up("127.0.0.1", *args, **kwargs)  # not ::1, where nothing listens: Windows is slow to find out
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up_loopback)
     yield
