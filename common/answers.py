@@ -220,4 +220,6 @@ def _clean(text: str) -> str:
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        # Not its __context__, which may be what the caller was handling: a token that was rejected, say.
+        nested = [argument for argument in error.args if isinstance(argument, BaseException)]
+        error = error.__cause__ or (nested[-1] if nested else None)

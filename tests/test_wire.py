@@ -16,6 +16,7 @@ from conftest import REPORT, ROOT, SUMMARY, Clock, Sample
 from wire import Answer, Proxy, Wire, close, http, reset, silence, then
 
 from common import session
+from common.answers import ApiError
 from common.session import RETRIES
 
 THREADS = 32
@@ -121,6 +122,26 @@ def test_an_unknown_host_name(
         f"No token from https://api.sse.cisco.com/auth/v2/token: the host name is not known. {NETWORK}"
     ]
     assert "(Name or service not known)" in err
+
+
+def test_an_earlier_failure_is_no_cause(sample: Sample, server: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+    server.token_answers = [http(200, {"access_token": "a-token"}), reset]
+    server.report_answers = [http(401, {"message": "earlier"})]
+    assert sample.main("first") == 1
+    told = capsys.readouterr().err
+    assert failures(told) == [f"No token from https://localhost:{server.port}/auth/v2/token: no connection. {NETWORK}"]
+    assert "no connection (" in told  # the word of this system
+    assert "earlier" not in told
+
+
+def test_what_the_caller_is_handling_is_no_cause(sample: Sample, server: Wire) -> None:
+    server.__exit__()
+    try:
+        raise OSError("of the caller")
+    except OSError:
+        with pytest.raises(ApiError, match="no connection") as error:
+            sample.query(client(sample, server), SUMMARY)
+    assert "of the caller" not in str(error.value)
 
 
 # TLS and proxies
