@@ -88,6 +88,9 @@ def run(main: Callable[[], int], *errors: type[Exception]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except RecursionError:  # Python 3.12 decodes deeper nesting than it encodes
+        log.error("Cannot write the report: it is nested too deeply")
+        return 1
     except OSError as error:  # stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit does not stumble again
         if error.errno in (errno.EPIPE, errno.EINVAL):

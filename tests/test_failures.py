@@ -7,6 +7,7 @@ from typing import Any, Dict, Tuple
 import pytest
 from conftest import REPORT, Api, Sample
 
+from common import cli
 from common.answers import ApiError
 from common.config import REPORTS_URL, TOKEN_URL
 from common.session import RETRIES
@@ -42,8 +43,8 @@ def lines(err: str) -> list[str]:
         (403, {"json": {"message": "No"}}, 1, f'403 Forbidden, "No". {NETWORKS}'),
         (404, {"body": ""}, 1, f"404 Not Found, without a word. {URLS}"),
         (405, {"body": "<HTML>"}, 1, f'405 Method Not Allowed, "an HTML page". {URLS}'),
-        (499, {"body": ""}, 1, f"499, without a word. {URLS}"),
         (429, {"json": {"message": "Slow"}}, TRIES, f'429 Too Many Requests, "Slow". {TOKEN_LIMIT}'),
+        (499, {"body": ""}, 1, f"499, without a word. {URLS}"),
         (500, {"json": {"message": "Oh"}}, TRIES, f'500 Internal Server Error, "Oh". {SERVICE}'),
         (501, {"body": "what"}, 1, f'501 Not Implemented, "what". {SERVICE}'),
         (503, {"body": "<html>down</html>"}, TRIES, f'503 Service Unavailable, "an HTML page". {SERVICE}'),
@@ -244,6 +245,31 @@ def test_a_report_of_any_shape_is_printed(
     api.report("first", json=report) if report is not None else api.report("first", body="null")
     assert sample.main("first") == 0
     assert capsys.readouterr().out != ""
+
+
+@pytest.mark.parametrize("depth", [500, 990, 1000, 1200, 1500, 5000, 100_000])
+def test_a_report_of_any_depth_ends_well(
+    sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], depth: int
+) -> None:
+    api.token(TOKEN)
+    api.report("first", body="[" * depth + "]" * depth)
+    code = sample.main("first")
+    out, err = capsys.readouterr()
+    if code == 0:
+        assert (out.count("["), lines(err)) == (depth, [])
+    else:
+        (line,) = lines(err)
+        assert code == 1
+        assert "200 OK, but no JSON" in line or line == "Cannot write the report: it is nested too deeply"
+
+
+def test_too_deep_for_any_python(sample: Sample, capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> int:
+        return main()
+
+    main.__module__ = sample.module.__name__
+    assert cli.run(main) == 1
+    assert lines(capsys.readouterr().err) == ["Cannot write the report: it is nested too deeply"]
 
 
 def test_interrupted(sample: Sample, api: Api, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ OUTPUTS = {
 
 @pytest.mark.parametrize("block", blocks("python"))
 def test_python_block_stands_in_a_source_with_the_imports_it_needs(block: str) -> None:
-    sources = [text for text in SOURCES.values() if all(stands_in(part, text) for part in block.split("\n\n\n"))]
+    sources = [text for text in SOURCES.values() if is_slice(block, text)]
     assert sources, "not a verbatim slice"
     needed = {
         name: line for line in sources[0].splitlines() if re.match(r"import|from", line) for name in imported(line)
@@ -61,7 +61,7 @@ def test_python_block_stands_in_a_source_with_the_imports_it_needs(block: str) -
 @pytest.mark.parametrize("sample", SAMPLES, ids=[sample.script for sample in SAMPLES])
 def test_the_python_blocks_define_what_they_use_of_a_script(sample: Sample) -> None:
     source = SOURCES[sample.script]
-    shown = [block for block in blocks("python") if all(stands_in(part, source) for part in block.split("\n\n\n"))]
+    shown = [block for block in blocks("python") if is_slice(block, source)]
     tree = ast.parse("\n".join(shown))
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     assert len(shown) > 2
@@ -72,6 +72,10 @@ def defined(tree: ast.Module) -> set[str]:
     targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
     names = {target.id for target in targets if isinstance(target, ast.Name)}
     return names | {node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+
+
+def is_slice(block: str, text: str) -> bool:
+    return all(stands_in(part, text) for part in block.split("\n\n\n"))
 
 
 def stands_in(part: str, text: str) -> bool:
@@ -213,6 +217,8 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert (session.RETRIES, session.RETRY_AFTER_MAX) == (3, 30)
     assert "429, 500, 502, 503 and 504" in README
     assert session.RETRY_STATUSES == (429, 500, 502, 503, 504)
+    assert "tries again after about half a second, then after about a second" in README
+    assert session.BACKOFF == 0.5
     assert "more than five redirects" in README
     assert session.MAX_REDIRECTS == 5
 
