@@ -1,4 +1,4 @@
-"""Both samples behind one face, and an environment in which no test can leave this machine."""
+"""The fixtures, and an environment in which no test can leave this machine."""
 
 from __future__ import annotations
 
@@ -6,61 +6,12 @@ import logging
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any, Callable, Iterator
 
 import pytest
 import responses
-
-import oauthlib_api_sample_client
-import requests_api_sample_client
-from common import cli
-from common.config import REPORTS_URL, TOKEN_URL
-
-ROOT = Path(__file__).resolve().parent.parent
-KEY, SECRET = "the-key", "the-secret"
-SUMMARY = "summary?from=-1days&to=now"
-REPORT = {"meta": {}, "data": {"requests": 3}}
-
-
-class Sample(NamedTuple):
-    """One of the two scripts."""
-
-    module: ModuleType
-    client: Callable[..., Any]
-    query: Callable[[Any, str], Any]
-    margin: int  # seconds before its expiry at which a token that lives for an hour is refreshed
-
-    @property
-    def script(self) -> str:
-        return f"{self.module.__name__}.py"
-
-    def new(self, **options: Any) -> Any:
-        return self.client(TOKEN_URL, KEY, SECRET, **options)
-
-    def main(self, *arguments: str) -> int:
-        """Run the script's command line in this process and return its exit code."""
-        sys.argv = [self.script, *arguments]
-        errors = [self.module.OAuth2Error] if hasattr(self.module, "OAuth2Error") else []
-        return cli.run(self.module.main, *errors)
-
-
-SAMPLES = [
-    Sample(
-        oauthlib_api_sample_client,
-        oauthlib_api_sample_client.SecureAccessAPI,
-        lambda api, end_point: api.Query(end_point),
-        margin=0,
-    ),
-    Sample(
-        requests_api_sample_client,
-        requests_api_sample_client.secureAccessAPI,
-        requests_api_sample_client.callSecureAccessApi,
-        margin=60,
-    ),
-]
+from helpers import KEY, SAMPLES, SECRET, Api, Clock, Sample, run_process
 
 
 @pytest.fixture(params=SAMPLES, ids=lambda sample: sample.script.partition("_")[0])
@@ -69,7 +20,7 @@ def sample(request: pytest.FixtureRequest) -> Sample:
 
 
 @pytest.fixture(autouse=True)
-def lonely(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Take away the settings of whoever runs the tests, and every name but this machine's."""
     for name in ("API_KEY", "API_SECRET", "TOKEN_URL", "REPORTS_URL", "ORG_ID", "OAUTHLIB_INSECURE_TRANSPORT", "NETRC"):
         monkeypatch.delenv(name, raising=False)
@@ -86,7 +37,11 @@ def lonely(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return look_up("127.0.0.1", *args, **kwargs)  # not ::1, where nothing listens: Windows is slow to find out
 
+    def look_up_nothing(host: str) -> str:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
     monkeypatch.setattr(socket, "getaddrinfo", look_up_loopback)
+    monkeypatch.setattr(socket, "gethostbyname", look_up_nothing)  # asked by macOS' list of hosts without a proxy
     yield
     for sample in SAMPLES:
         for logger in (logging.getLogger("common"), logging.getLogger(sample.module.__name__)):
@@ -100,21 +55,6 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_SECRET", SECRET)
 
 
-class Clock:
-    """Takes the place of time.time and time.sleep: nothing waits."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-        self.slept: list[float] = []
-
-    def time(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
@@ -123,52 +63,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-class Api:
-    """The token endpoint and the Reporting API as `responses` plays them."""
-
-    def __init__(self, mock: responses.RequestsMock) -> None:
-        self.mock = mock
-
-    def token(self, *names: str, **fields: Any) -> None:
-        """Answer the next token requests with one token each, the last one for ever."""
-        for name in names:
-            body = {"token_type": "bearer", "access_token": name, "expires_in": 3600, **fields}
-            self.mock.post(TOKEN_URL, json=body)
-
-    def report(self, end_point: str = SUMMARY, base: str = REPORTS_URL, **answer: Any) -> None:
-        """Answer the next request for a report, and later ones unless there is a further answer."""
-        self.mock.get(f"{base}/{end_point}", **(answer or {"json": REPORT}))
-
-    @property
-    def requests(self) -> list[Any]:
-        return [call.request for call in self.mock.calls]
-
-    @property
-    def wire(self) -> list[str]:
-        """What was sent, in order: `POST` for a token, the bearer token for a report."""
-        return [
-            "POST" if request.method == "POST" else request.headers["Authorization"].replace("Bearer ", "")
-            for request in self.requests
-        ]
-
-
 @pytest.fixture
 def api() -> Iterator[Api]:
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield Api(mock)
-
-
-def run_process(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command at the top of the repository, as a user does."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.run(command, cwd=ROOT, text=True, timeout=60, **pipes)
-
-
-def run_all(commands: dict[Any, list[str]], **options: Any) -> dict[Any, subprocess.CompletedProcess[str]]:
-    """Run several commands, a few at a time, since most of their time is waiting."""
-    with ThreadPoolExecutor(4) as pool:
-        done = pool.map(lambda command: run_process(command, **options), commands.values())
-        return dict(zip(commands, done))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, Tuple
 
 import pytest
-from conftest import REPORT, Api, Sample
+from helpers import REPORT, Api, Sample
 
 from common import cli
 from common.answers import ApiError

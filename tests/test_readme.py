@@ -14,7 +14,7 @@ import textwrap
 from typing import Any, Callable, Iterator
 
 import pytest
-from conftest import ROOT, SAMPLES, Sample, run_all
+from helpers import ROOT, SAMPLES, Sample, run_all
 
 from common import answers, cli, config, sandbox
 from common.answers import NO_ANSWER

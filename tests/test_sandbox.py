@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 import requests
-from conftest import ROOT, SAMPLES, SUMMARY, Sample, run_all
+from helpers import ROOT, SAMPLES, SUMMARY, Sample, run_all
 
 from common.sandbox import REPORTS, SCENARIOS, Sandbox
 
@@ -39,7 +39,7 @@ ENDINGS = {
 
 def reports(sample: Sample, out: str) -> list[Any]:
     """Return what was printed: a Python dict a line, or indented JSON."""
-    if sample.margin == 0:
+    if not sample.prints_json:
         return [ast.literal_eval(line) for line in out.splitlines()]
     return [json.loads(text) for text in re.findall(r"^\{$.*?^\}$", out, re.M | re.S)]
 

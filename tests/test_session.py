@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPORT, SUMMARY, Api, Clock, Sample
+from helpers import REPORT, SUMMARY, Api, Clock, Sample
 from urllib3.exceptions import ProtocolError
 
 from common.answers import ApiError, ReportError

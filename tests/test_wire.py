@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from conftest import REPORT, ROOT, SUMMARY, Clock, Sample
+from helpers import REPORT, ROOT, SUMMARY, Clock, Sample
 from wire import Answer, Proxy, Wire, close, http, reset, silence, then
 
 from common import session

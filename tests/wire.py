@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any, Callable, Union
 
-from conftest import REPORT
+from helpers import REPORT
 
 # A certificate, and its key, that only these tests use; its own authority.
 CERTIFICATE = Path(__file__).with_name("server.pem")

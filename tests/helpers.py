@@ -1,0 +1,120 @@
+"""Both samples behind one interface, the API as `responses` plays it, and a clock that nobody waits for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Callable, NamedTuple
+
+import responses
+
+import oauthlib_api_sample_client
+import requests_api_sample_client
+from common import cli
+from common.config import REPORTS_URL, TOKEN_URL
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY, SECRET = "the-key", "the-secret"
+SUMMARY = "summary?from=-1days&to=now"
+REPORT = {"meta": {}, "data": {"requests": 3}}
+
+
+class Sample(NamedTuple):
+    """One of the two scripts."""
+
+    module: ModuleType
+    client: Callable[..., Any]
+    query: Callable[[Any, str], Any]
+    margin: int  # seconds before its expiry at which a token that lives for an hour is refreshed
+    prints_json: bool  # indented; else a Python dict on a line
+
+    @property
+    def script(self) -> str:
+        return f"{self.module.__name__}.py"
+
+    def new(self, **options: Any) -> Any:
+        return self.client(TOKEN_URL, KEY, SECRET, **options)
+
+    def main(self, *arguments: str) -> int:
+        """Run the script's command line in this process and return its exit code."""
+        sys.argv = [self.script, *arguments]
+        errors = [self.module.OAuth2Error] if hasattr(self.module, "OAuth2Error") else []
+        return cli.run(self.module.main, *errors)
+
+
+SAMPLES = [
+    Sample(
+        oauthlib_api_sample_client,
+        oauthlib_api_sample_client.SecureAccessAPI,
+        lambda api, end_point: api.Query(end_point),
+        margin=0,
+        prints_json=False,
+    ),
+    Sample(
+        requests_api_sample_client,
+        requests_api_sample_client.secureAccessAPI,
+        requests_api_sample_client.callSecureAccessApi,
+        margin=60,
+        prints_json=True,
+    ),
+]
+
+
+class Clock:
+    """Takes the place of time.time and time.sleep: nothing waits."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+        self.slept: list[float] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class Api:
+    """The token endpoint and the Reporting API as `responses` plays them."""
+
+    def __init__(self, mock: responses.RequestsMock) -> None:
+        self.mock = mock
+
+    def token(self, *names: str, **fields: Any) -> None:
+        """Answer the next token requests with one token each, the last one for ever."""
+        for name in names:
+            body = {"token_type": "bearer", "access_token": name, "expires_in": 3600, **fields}
+            self.mock.post(TOKEN_URL, json=body)
+
+    def report(self, end_point: str = SUMMARY, base: str = REPORTS_URL, **answer: Any) -> None:
+        """Answer the next request for a report, and later ones unless there is a further answer."""
+        self.mock.get(f"{base}/{end_point}", **(answer or {"json": REPORT}))
+
+    @property
+    def requests(self) -> list[Any]:
+        return [call.request for call in self.mock.calls]
+
+    @property
+    def wire(self) -> list[str]:
+        """What was sent, in order: `POST` for a token, the bearer token for a report."""
+        return [
+            "POST" if request.method == "POST" else request.headers["Authorization"].replace("Bearer ", "")
+            for request in self.requests
+        ]
+
+
+def run_process(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command at the top of the repository, as a user does."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.run(command, cwd=ROOT, text=True, timeout=60, **pipes)
+
+
+def run_all(commands: dict[Any, list[str]], **options: Any) -> dict[Any, subprocess.CompletedProcess[str]]:
+    """Run several commands, a few at a time, since most of their time is waiting."""
+    with ThreadPoolExecutor(4) as pool:
+        done = pool.map(lambda command: run_process(command, **options), commands.values())
+        return dict(zip(commands, done))
