@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from typing import Any, Callable, Iterator
 import pytest
 import responses
 from helpers import KEY, SAMPLES, SECRET, Api, Clock, Sample, run_process
+
+# For the scripts as processes, with the Python that comes with macOS; .pytest.ini has it for this one.
+os.environ["PYTHONWARNINGS"] = "ignore:urllib3 v2 only supports OpenSSL"
 
 
 @pytest.fixture(params=SAMPLES, ids=lambda sample: sample.script.partition("_")[0])
@@ -27,6 +31,8 @@ def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+    for name in ("FORCE_COLOR", "PYTHON_COLORS", "COLUMNS"):  # how argparse prints its help
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setattr(sys, "argv", sys.argv)
