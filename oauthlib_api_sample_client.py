@@ -10,14 +10,14 @@ import logging
 import threading
 from typing import Any
 
-from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error, TokenExpiredError
+from oauthlib.oauth2 import BackendApplicationClient, InsecureTransportError, TokenExpiredError
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from common import cli
-from common.answers import ReportError, TokenRejected, masked, read_report, standard_token
+from common.answers import is_rejected, masked, read_report, standard_token
 from common.config import REPORTS_URL, load_settings
-from common.session import ApiSession, api_adapter, regional_base
+from common.session import ApiAdapter, ApiSession, regional_base
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class SecureAccessAPI:
         token_url: str,
         client_id: str,
         client_secret: str,
+        *,
         reports_url: str = REPORTS_URL,
         org_id: str | None = None,
         show_token: bool = False,
@@ -44,12 +45,12 @@ class SecureAccessAPI:
         self.reports_url = reports_url
         self.token_headers = {"X-Umbrella-OrgId": org_id} if org_id else {}  # picks a child organization
         self.show_token = show_token
-        self.adapter = api_adapter()
+        self.adapter = ApiAdapter()
         self.oauth: OAuth2ApiSession | None = None
         self.lock = threading.Lock()
 
     def GetToken(self) -> dict[str, Any]:
-        """Request an access token (RFC 6749, section 4.4), use it from now on; raise ApiError."""
+        """Request an access token (RFC 6749, section 4.4) and keep it for later calls. Raises ApiError."""
         client = BackendApplicationClient(client_id=self.client_id)
         # A session per token, on the same connections: threads may still be using the last one.
         oauth = OAuth2ApiSession(client=client, adapter=self.adapter)
@@ -60,27 +61,25 @@ class SecureAccessAPI:
         return token
 
     def Query(self, end_point: str) -> Any:
-        """Return the decoded report, {"meta": {}, "data": ...}, of "summary?from=-1days&to=now", say.
+        """Return the decoded report, {"meta": {}, "data": ...}, for an end point such as "summary?from=-1days&to=now".
 
-        Raises ReportError if this report cannot be had, another ApiError if none can.
+        Raises ApiError, whose text is one line for the user.
         """
-        url = f"{self.reports_url}/{end_point}"
+        url = f"{self.reports_url}/{end_point.lstrip('/')}"
         oauth = self.oauth or self._renew(None)
         try:
             response = oauth.get(url)
         except TokenExpiredError:  # raised before anything is sent
             oauth = self._renew(oauth)
             response = oauth.get(url)
-        try:
-            report = read_report(response)
-        except TokenRejected:  # revoked before its time: one new token, one more try
+        if is_rejected(response):  # 401, or 400 invalid_request: one new token, one more try
             response = self._renew(oauth).get(url)
-            report = read_report(response)
+        report = read_report(response)
         self.reports_url = regional_base(response, end_point, self.reports_url)
         return report
 
     def _renew(self, oauth: OAuth2ApiSession | None) -> OAuth2ApiSession:
-        """Return the session after `oauth`; of many threads, the first one gets the token."""
+        """Return the session that replaces `oauth`. The first thread here gets the token, the others wait for it."""
         with self.lock:
             if self.oauth is oauth:
                 self.GetToken()
@@ -96,19 +95,14 @@ def main() -> int:
         settings.token_url,
         settings.api_key,
         settings.api_secret,
-        settings.reports_url,
-        settings.org_id,
-        args.show_token,
+        reports_url=settings.reports_url,
+        org_id=settings.org_id,
+        show_token=args.show_token,
     )
-    exit_code = 0
     for end_point in args.end_points:
-        try:
-            print(api.Query(end_point), flush=True)
-        except ReportError as error:
-            log.error(error)
-            exit_code = 1
-    return exit_code
+        print(api.Query(end_point), flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(cli.run(main, OAuth2Error))
+    raise SystemExit(cli.run(main, InsecureTransportError))

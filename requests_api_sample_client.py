@@ -17,11 +17,12 @@ from typing import Any, Callable
 import requests
 
 from common import cli
-from common.answers import ReportError, TokenRejected, masked, read_report, read_token
+from common.answers import masked, read_report, read_token
 from common.config import REPORTS_URL, load_settings
+from common.errors import TokenRejected
 from common.session import ApiSession, regional_base
 
-# Seconds before its expiry at which a token is refreshed; at most a tenth of the time it lives.
+# A token is refreshed this many seconds before it expires, or a tenth of its lifetime before if that is less.
 REFRESH_MARGIN = 60
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class secureAccessAPI:
         token_url: str,
         client_id: str,
         client_secret: str,
+        *,
         reports_url: str = REPORTS_URL,
         org_id: str | None = None,
         show_token: bool = False,
@@ -45,17 +47,17 @@ class secureAccessAPI:
         self.reports_url = reports_url
         self.token_headers = {"X-Umbrella-OrgId": org_id} if org_id else {}  # picks a child organization
         self.show_token = show_token
-        self.session: requests.Session = ApiSession()
+        self.session = ApiSession()
         self.access_token = ""
         self.access_token_expiration = 0.0  # seconds since the epoch
         self.lock = threading.Lock()
 
     def getAccessToken(self) -> str:
-        """Request an access token (RFC 6749, section 4.4), use it from now on; raise ApiError."""
+        """Request an access token (RFC 6749, section 4.4) and keep it for later calls. Raises ApiError."""
         rsp = self.session.post(
             self.token_url,
             data={"grant_type": "client_credentials"},
-            auth=(self.client_id, self.client_secret),
+            auth=requests.auth.HTTPBasicAuth(self.client_id, self.client_secret),
             headers=self.token_headers,
         )
         token = read_token(rsp)
@@ -68,18 +70,19 @@ class secureAccessAPI:
 
 
 def refreshToken(decorated: Callable[..., Any]) -> Callable[..., Any]:
-    """Let `decorated` find a token in `api` that is neither nearly expired nor rejected."""
+    """Call `decorated` with a valid token in `api`; if the token is rejected, get a new one and call once more."""
 
     @functools.wraps(decorated)
     def wrapper(api: secureAccessAPI, *args: Any, **kwargs: Any) -> Any:
-        with api.lock:  # of many threads, the first one gets the token
+        with api.lock:  # the first thread here gets the token, the others wait for it
             if time.time() > api.access_token_expiration:
                 api.getAccessToken()
+            access_token = api.access_token
         try:
             return decorated(api, *args, **kwargs)
-        except TokenRejected as rejected:  # revoked before its time: one new token, one more try
+        except TokenRejected:  # 401, or 400 invalid_request: one new token, one more try
             with api.lock:
-                if api.access_token == rejected.access_token:
+                if api.access_token == access_token:  # no other thread has replaced it
                     api.getAccessToken()
         return decorated(api, *args, **kwargs)
 
@@ -88,12 +91,12 @@ def refreshToken(decorated: Callable[..., Any]) -> Callable[..., Any]:
 
 @refreshToken
 def callSecureAccessApi(api: secureAccessAPI, path: str) -> Any:
-    """Return the decoded report, {"meta": {}, "data": ...}, of "summary?from=-1days&to=now", say.
+    """Return the decoded report, {"meta": {}, "data": ...}, for an end point such as "summary?from=-1days&to=now".
 
-    Raises ReportError if this report cannot be had, another ApiError if none can.
+    Raises ApiError, whose text is one line for the user.
     """
     api_headers = {"Authorization": "Bearer " + api.access_token}
-    r = api.session.get(f"{api.reports_url}/{path}", headers=api_headers)
+    r = api.session.get(f"{api.reports_url}/{path.lstrip('/')}", headers=api_headers)
     report = read_report(r)
     api.reports_url = regional_base(r, path, api.reports_url)
     return report
@@ -107,18 +110,13 @@ def main() -> int:
         settings.token_url,
         settings.api_key,
         settings.api_secret,
-        settings.reports_url,
-        settings.org_id,
-        args.show_token,
+        reports_url=settings.reports_url,
+        org_id=settings.org_id,
+        show_token=args.show_token,
     )
-    exit_code = 0
     for end_point in args.end_points:
-        try:
-            print(json.dumps(callSecureAccessApi(api, end_point), indent=4), flush=True)
-        except ReportError as error:
-            log.error(error)
-            exit_code = 1
-    return exit_code
+        print(json.dumps(callSecureAccessApi(api, end_point), indent=4), flush=True)
+    return 0
 
 
 if __name__ == "__main__":

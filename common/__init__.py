@@ -1,1 +1,1 @@
-"""What both sample clients share and no reader came to learn."""
+"""What both sample clients share: settings, transport, answers, errors, the command line; and the sandbox."""

@@ -1,4 +1,4 @@
-"""What any command asks: arguments, a log on stderr, one-line errors, exit codes."""
+"""What every command needs: arguments, a log on stderr, one-line errors, exit codes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import os
 import sys
 from typing import Callable
 
-from common.answers import ApiError
+import requests
+
 from common.config import REPORTS_URL, TOKEN_URL, SettingsError
 
 END_POINT = "summary?from=-1days&to=now"
+
+SANDBOX = f"{os.path.basename(sys.executable)} -m common.sandbox"
 
 EPILOG = f"""\
 environment variables:
@@ -29,14 +32,14 @@ more end points:
   "activity?from=-1days&to=now&limit=10&offset=0"
 
 without an account:
-  python3 -m common.sandbox %(prog)s
+  {SANDBOX} %(prog)s
 """
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """Return `end_points` and `show_token` from the command line; end with 2 where they make no sense."""
+def arguments(description: str | None) -> argparse.Namespace:
+    """Return `end_points` and `show_token` from the command line; exit with 2 if they are invalid."""
     parser = argparse.ArgumentParser(
-        description=description.partition("\n")[0],
+        description=(description or "").partition("\n")[0],  # python -OO drops it
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -61,39 +64,47 @@ def _end_point(text: str) -> str:
     return end_point
 
 
-def run(main: Callable[[], int], *errors: type[Exception]) -> int:
+def run(main: Callable[[], int], *refusals: type[Exception]) -> int:
     """Call `main` and return the exit code: its own, or 1, 2 or 130 after one line on stderr.
 
-    `errors`: exceptions of the script's library that end it as ApiError does.
+    `refusals`: what the script's library raises where it refuses plain http.
     """
-    for name in ("common", main.__module__):  # our own loggers only: those of the libraries may show a token
-        logging.getLogger(name).setLevel(logging.INFO)
-        logging.getLogger(name).handlers = [logging.StreamHandler()]
-    log = logging.getLogger(main.__module__)
+    log = _log_to_stderr(main.__module__)
+    if sys.stdout is None:
+        log.error("Cannot write the report: stdout is closed")
+        return 1
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no report
-    sandbox = f"python3 -m common.sandbox {os.path.basename(sys.argv[0])}"
+        sys.stdout.reconfigure(errors="backslashreplace")  # escape what the terminal cannot show
+    sandbox = f"{SANDBOX} {os.path.basename(sys.argv[0])}"
     try:
         return main()
     except SettingsError as error:
-        log.error(
-            "Settings: %s. Set or correct these environment variables, or try it without an account: %s", error, sandbox
-        )
+        log.error("Settings: %s. Set or correct them, or try it without an account: %s", error, sandbox)
         return 2
-    except ApiError as error:
+    except requests.RequestException as error:  # ApiError, or what requests says before it sends
         log.error(error)
         return 1
-    except errors as error:
-        log.error("%s The sandbox starts the script itself: %s", error, sandbox)
+    except refusals:
+        log.error("oauthlib refuses plain http. To use the sandbox, let it start the script: %s", sandbox)
         return 1
     except KeyboardInterrupt:
         return 130
-    except RecursionError:  # Python 3.12 decodes deeper nesting than it encodes
-        log.error("Cannot write the report: it is nested too deeply")
-        return 1
-    except OSError as error:  # stdout
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit does not stumble again
-        if error.errno in (errno.EPIPE, errno.EINVAL):
-            return 0  # the reader, such as head, has seen enough; Windows says EINVAL
-        log.error("Cannot write the report: %s", error.strerror)
-        return 1
+    except OSError as error:
+        return _closed_stdout(error, log)
+
+
+def _log_to_stderr(name: str) -> logging.Logger:
+    """Show what the logger of that name and `common` say; those of the libraries might show a token."""
+    for logger in (logging.getLogger("common"), logging.getLogger(name)):
+        logger.setLevel(logging.INFO)
+        logger.handlers = [logging.StreamHandler()]
+    return logger
+
+
+def _closed_stdout(error: OSError, log: logging.Logger) -> int:
+    """Return the exit code where a report cannot be written: 0 if the reader, such as head, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit does not fail too
+    if error.errno in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL
+        return 0
+    log.error("Cannot write the report: %s", error.strerror)
+    return 1

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Mapping
 from urllib.parse import urlsplit
 
+import requests
+
 TOKEN_URL = "https://api.sse.cisco.com/auth/v2/token"
 REPORTS_URL = "https://api.sse.cisco.com/reports/v2"
 
@@ -35,7 +37,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     defaults = {"API_KEY": "", "API_SECRET": "", "TOKEN_URL": TOKEN_URL, "REPORTS_URL": REPORTS_URL, "ORG_ID": ""}
     # A value read from a file often ends in a newline.
     values = {name: environ.get(name, "").strip() or default for name, default in defaults.items()}
-    problems = [f"{name} {problem}" for name, value in values.items() for problem in [_problem(name, value)] if problem]
+    problems = [f"{name} {_problem(name, value)}" for name, value in values.items() if _problem(name, value)]
     if problems:
         raise SettingsError("; ".join(problems))
     return Settings(
@@ -50,22 +52,23 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 def _problem(name: str, value: str) -> str | None:
     if not value:
         return None if name == "ORG_ID" else "is not set"
-    if "<" in value and ">" in value:
+    if value.strip("'\"") in ("your key", "your secret") or ("<" in value and ">" in value):
         return "is still a placeholder"
     if not (value.isascii() and value.isprintable()):
-        return "has a character that no header can carry"
+        return "has a character that does not fit into a header"
     if name == "API_KEY" and ":" in value:  # RFC 7617: the colon ends the user-id
-        return "has a colon: give the key alone, and the secret in API_SECRET"
+        return "has a colon: set the key alone, and the secret in API_SECRET"
     return _url_problem(value) if name.endswith("_URL") else None
 
 
 def _url_problem(value: str) -> str | None:
     try:
+        requests.Request("GET", value).prepare()  # as it will be sent
         url = urlsplit(value)
-        valid = bool(url.hostname) and url.port != 0  # a port that is no number raises ValueError
-    except ValueError:
+        valid = url.scheme in ("http", "https") and url.port != 0 and not (" " in value or url.query or url.fragment)
+    except ValueError:  # also those of requests
         valid = False
-    if not valid or url.scheme not in ("http", "https") or " " in value or url.query or url.fragment:
+    if not valid:
         return "is not a URL such as https://HOST/PATH"
     if url.username is not None:
         return "must not contain a user name or password"

@@ -1,26 +1,27 @@
-"""What this API asks of any HTTP client: timeouts, retries, and redirects that keep the token."""
+"""What this API asks of any HTTP client: timeouts, retries, whole answers, and redirects that keep the token."""
 
 from __future__ import annotations
 
 import logging
 import random
+import re
 import time
+from email.utils import parsedate_to_datetime
+from http.client import HTTPMessage
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import InvalidHeader, ReadTimeoutError
-from urllib3.util import Retry
 
-from common.answers import no_answer, untrusted_redirect
+from common.errors import ApiError, cause_of, hide_secrets, no_answer, shown_url, status_of, untrusted_redirect
 
-# One exchange takes at worst four connects, four answers just in time and three pauses: 4 * (6 + 30) + 3 * 30 = 234 s.
-# A report takes up to six exchanges where it is redirected, and twice that where its token is rejected.
 TIMEOUT = (6.05, 30)  # seconds: to connect (two TCP retransmissions and a bit), then between two pieces of an answer
+ANSWER_TIME = 300  # seconds for a whole answer
+ANSWER_MAX = 128 * 1024 * 1024  # bytes, unpacked
 RETRIES = 3
 RETRY_STATUSES = (429, 500, 502, 503, 504)
-BACKOFF = 0.5  # seconds before the first retry, doubled for each further one, half of it up or down by chance
+BACKOFF = 0.5  # seconds before the first retry, doubled for each further one, plus or minus half of it at random
 RETRY_AFTER_MAX = 30  # seconds; a server that asks for a longer pause is not waited for
 MAX_REDIRECTS = 5
 # An organization's data may lie in another region; https to these domains is where the token may follow.
@@ -29,36 +30,68 @@ TRUSTED_DOMAINS = (".cisco.com", ".umbrella.com")
 log = logging.getLogger(__name__)
 
 
-class ApiRetry(Retry):
-    """urllib3's Retry with bounded waits that are told to the user."""
+class ApiAdapter(HTTPAdapter):
+    """Makes an exchange whole: sends the request, reads all of the answer, and tries again where that may help.
 
-    def increment(self, *args: Any, **kwargs: Any) -> ApiRetry:
-        error, response = kwargs.get("error"), kwargs.get("response")
-        if isinstance(error, ReadTimeoutError):
-            raise error  # what took that long once will again
-        if response is not None and (self.get_retry_after(response) or 0) > RETRY_AFTER_MAX:
-            Retry(0).increment()  # raises MaxRetryError, upon which urllib3 hands out the response
-        return super().increment(*args, **kwargs)
+    Sessions that share an adapter share its connections.
+    """
 
-    def get_retry_after(self, response: Any) -> float | None:
-        try:
-            return super().get_retry_after(response)
-        except (InvalidHeader, ValueError, OverflowError):
-            return None  # neither seconds nor a date
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,  # ignored: every answer is read here
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """Return the answer, with its body; raise ApiError where there is none."""
+        hide_secrets(request)
+        timeout = timeout or TIMEOUT
+        read_timeout = timeout[1] if isinstance(timeout, tuple) else timeout
+        if str(request.url).startswith("http:"):  # config.py allows it for loopback only, where no proxy belongs
+            proxies = {}
+        retries = 0
+        while True:
+            pause = BACKOFF * 2**retries * random.uniform(0.5, 1.5)
+            started = time.monotonic()
+            try:
+                response = self._exchange(request, timeout, verify, cert, proxies)
+            except Exception as error:  # those of urllib3 and http.client too, of which requests lets some through
+                cause = cause_of(error, read_timed_out=time.monotonic() - started >= read_timeout)
+                if retries == RETRIES or not cause.temporary:
+                    raise no_answer(cause, error, request) from error
+                reason = cause.words
+            else:
+                retry_after = _retry_after(response)
+                if retries == RETRIES or response.status_code not in RETRY_STATUSES or retry_after > RETRY_AFTER_MAX:
+                    return response
+                pause, reason = retry_after or pause, status_of(response)
+            retries += 1
+            log.info("Trying again in %.1f seconds: %s", pause, reason)
+            time.sleep(pause)
 
-    def sleep(self, response: Any = None) -> None:
-        # Not urllib3's own backoff: it retries at once the first time, without jitter.
-        backoff = BACKOFF * 2 ** (len(self.history) - 1) * random.uniform(0.5, 1.5)
-        wait = (self.get_retry_after(response) if response else None) or backoff
-        log.info("%s: trying again in %.1f seconds", self.history[-1].status or "No connection", wait)
-        time.sleep(wait)
+    def _exchange(self, request: requests.PreparedRequest, *args: Any) -> requests.Response:
+        deadline = time.monotonic() + ANSWER_TIME
+        pieces, size = [], 0
+        with super().send(request, True, *args) as response:
+            for piece in response.iter_content(64 * 1024):
+                pieces.append(piece)
+                size += len(piece)
+                if size > ANSWER_MAX:
+                    raise OverflowError
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"not whole after {ANSWER_TIME} seconds")
+        if response.status_code == 200 and not size and "Content-Length" not in response.headers:
+            raise ConnectionError("the answer ends in its headers")  # to http.client that is their end
+        response._content = b"".join(pieces)
+        response.encoding = "utf-8"  # JSON is (RFC 8259), whatever the header says
+        return response
 
-
-def api_adapter() -> HTTPAdapter:
-    """Return the adapter that retries; sessions that share one share its connections."""
-    # other=0: a certificate that is not trusted, or a proxy that refuses, is no different the second time.
-    retry = ApiRetry(RETRIES, other=0, allowed_methods=None, status_forcelist=RETRY_STATUSES, raise_on_status=False)
-    return HTTPAdapter(max_retries=retry)
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        # No cookies: an API client needs none, and http.cookiejar prints a traceback for a malformed one.
+        resp._original_response.msg = HTTPMessage()
+        return super().build_response(req, resp)
 
 
 class ApiSession(requests.Session):
@@ -67,22 +100,23 @@ class ApiSession(requests.Session):
     `adapter`: the connections to use, where several sessions share them. Every failure to get an answer is an ApiError.
     """
 
-    def __init__(self, adapter: HTTPAdapter | None = None, **kwargs: Any) -> None:
+    def __init__(self, adapter: ApiAdapter | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        adapter = adapter or api_adapter()
+        adapter = adapter or ApiAdapter()
         self.mount("https://", adapter)
-        self.mount("http://", adapter)  # config.py allows it for loopback only
+        self.mount("http://", adapter)
         self.auth = lambda request: request  # without an auth of its own, a session looks for one in ~/.netrc
         self.max_redirects = MAX_REDIRECTS
 
-    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT  # OAuth2Session.fetch_token passes None
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        if not kwargs.get("allow_redirects", True):  # requests itself follows, one hop at a time
+            log.info("Redirected to %s", shown_url(str(request.url)))
         try:
-            response = super().request(method, url, *args, **kwargs)
-        except (OSError, ValueError) as error:  # requests lets some of either slip through
-            raise no_answer(error, method, url) from error
-        response.encoding = "utf-8"  # JSON is (RFC 8259), whatever the header says
-        return response
+            return super().send(request, **kwargs)
+        except ApiError:
+            raise
+        except Exception as error:  # of a redirect: too many, or to a malformed address
+            raise no_answer(cause_of(error), error, request) from error
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Before each redirect: keep the token where it is trusted, else refuse to go there.
@@ -91,16 +125,25 @@ class ApiSession(requests.Session):
         """
         url = str(prepared_request.url)
         target = urlsplit(url)
-        regional = target.scheme == "https" and (target.hostname or "").endswith(TRUSTED_DOMAINS)
+        host = target.hostname or ""
+        is_dns_name = re.fullmatch(r"([a-z0-9-]{1,63}\.)+[a-z]+", host)
+        regional = target.scheme == "https" and is_dns_name and host.endswith(TRUSTED_DOMAINS)
         if response.request.method != "GET" or (self.should_strip_auth(response.url, url) and not regional):
             raise untrusted_redirect(response, url)
-        log.info("Redirected to %s://%s%s", target.scheme, target.hostname, target.path)
 
 
 def regional_base(response: requests.Response, end_point: str, base: str) -> str:
     """Return the base URL under which `end_point` was answered: `base`, or the one it was redirected to."""
     url = urlsplit(response.url)
-    path = "/" + end_point.partition("?")[0]
-    if not (response.history and url.path.endswith(path)):
-        return base
-    return f"{url.scheme}://{url.netloc}{url.path[: -len(path)]}"
+    path = "/" + end_point.lstrip("/").partition("?")[0]
+    moved = response.history and url.path.endswith(path)
+    return f"{url.scheme}://{url.netloc}{url.path[: -len(path)]}" if moved else base
+
+
+def _retry_after(response: requests.Response) -> float:
+    """Return the seconds that the server asks to wait; 0 where it asks for none, or for nonsense."""
+    value = response.headers.get("Retry-After", "").strip()
+    try:
+        return int(value) if value.isdecimal() else max(0, parsedate_to_datetime(value).timestamp() - time.time())
+    except Exception:  # the parser of the standard library raises several kinds
+        return 0

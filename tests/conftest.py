@@ -12,7 +12,14 @@ from typing import Any, Callable, Iterator
 
 import pytest
 import responses
-from helpers import KEY, SAMPLES, SECRET, Api, Clock, Sample, run_process
+from helpers import KEY, SAMPLES, SECRET, Api, Clock, Main, Outcome, Sample, run_process
+
+from common import errors
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+OURS = ("API_KEY", "API_SECRET", "TOKEN_URL", "REPORTS_URL", "ORG_ID")
+OTHERS = ("OAUTHLIB_INSECURE_TRANSPORT", "NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+COLOURS = ("FORCE_COLOR", "PYTHON_COLORS", "COLUMNS")  # how argparse prints its help
 
 # For the scripts as processes, with the Python that comes with macOS; .pytest.ini has it for this one.
 os.environ["PYTHONWARNINGS"] = "ignore:urllib3 v2 only supports OpenSSL"
@@ -23,18 +30,21 @@ def sample(request: pytest.FixtureRequest) -> Sample:
     return request.param  # type: ignore[no-any-return]
 
 
+@pytest.fixture
+def main(sample: Sample, capsys: pytest.CaptureFixture[str]) -> Main:
+    """Run the script's command line in this process."""
+    return lambda *arguments: Outcome(sample.main(*arguments), *capsys.readouterr())
+
+
 @pytest.fixture(autouse=True)
 def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Take away the settings of whoever runs the tests, and every name but this machine's."""
-    for name in ("API_KEY", "API_SECRET", "TOKEN_URL", "REPORTS_URL", "ORG_ID", "OAUTHLIB_INSECURE_TRANSPORT", "NETRC"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    for name in ("FORCE_COLOR", "PYTHON_COLORS", "COLUMNS"):  # how argparse prints its help
+    for name in (*OURS, *OTHERS, *COLOURS, *PROXIES, *map(str.lower, PROXIES)):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("PYTHON_COLORS", "0")  # argparse colours its messages since Python 3.14
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(sys, "argv", sys.argv)
     look_up = socket.getaddrinfo
 
@@ -49,6 +59,7 @@ def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     monkeypatch.setattr(socket, "getaddrinfo", look_up_loopback)
     monkeypatch.setattr(socket, "gethostbyname", look_up_nothing)  # asked by macOS' list of hosts without a proxy
     yield
+    errors.secrets.clear()
     for sample in SAMPLES:
         for logger in (logging.getLogger("common"), logging.getLogger(sample.module.__name__)):
             logger.handlers = []

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple
 
 import responses
 
 import oauthlib_api_sample_client
 import requests_api_sample_client
-from common import cli
+from common import cli, errors
 from common.config import REPORTS_URL, TOKEN_URL
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY, SECRET = "the-key", "the-secret"
+TOKEN = "eyJ0b2tlbiI6IjEifQ.abcdefghijklmnopqrstuvwxyz"
+SECOND = "eyJ0b2tlbiI6IjIifQ.abcdefghijklmnopqrstuvwxyz"
 SUMMARY = "summary?from=-1days&to=now"
 REPORT = {"meta": {}, "data": {"requests": 3}}
 
@@ -28,6 +33,7 @@ class Sample(NamedTuple):
     module: ModuleType
     client: Callable[..., Any]
     query: Callable[[Any, str], Any]
+    new_token: Callable[[Any], str]
     margin: int  # seconds before its expiry at which a token that lives for an hour is refreshed
     prints_json: bool  # indented; else a Python dict on a line
 
@@ -41,8 +47,7 @@ class Sample(NamedTuple):
     def main(self, *arguments: str) -> int:
         """Run the script's command line in this process and return its exit code."""
         sys.argv = [self.script, *arguments]
-        errors = [self.module.OAuth2Error] if hasattr(self.module, "OAuth2Error") else []
-        return cli.run(self.module.main, *errors)
+        return cli.run(self.module.main)
 
 
 SAMPLES = [
@@ -50,6 +55,7 @@ SAMPLES = [
         oauthlib_api_sample_client,
         oauthlib_api_sample_client.SecureAccessAPI,
         lambda api, end_point: api.Query(end_point),
+        lambda api: api.GetToken()["access_token"],
         margin=0,
         prints_json=False,
     ),
@@ -57,10 +63,38 @@ SAMPLES = [
         requests_api_sample_client,
         requests_api_sample_client.secureAccessAPI,
         requests_api_sample_client.callSecureAccessApi,
+        lambda api: api.getAccessToken(),
         margin=60,
         prints_json=True,
     ),
 ]
+
+
+class Outcome(NamedTuple):
+    """What a script's command line did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def reports(self) -> int:
+        return self.out.count("requests")
+
+    @property
+    def failure(self) -> str:
+        """The one line that tells of a failure."""
+        assert self.code == 1
+        (line,) = failures(self.err)
+        return line
+
+    @property
+    def failure_without_details(self) -> str:
+        """The same, without the words of this system in parentheses."""
+        return re.sub(r" \([^\"].*?\)\. ", ". ", self.failure)
+
+
+Main = Callable[..., Outcome]
 
 
 class Clock:
@@ -87,7 +121,7 @@ class Api:
     def token(self, *names: str, **fields: Any) -> None:
         """Answer the next token requests with one token each, the last one for ever."""
         for name in names:
-            body = {"token_type": "bearer", "access_token": name, "expires_in": 3600, **fields}
+            body = {"access_token": name, **(fields or {"token_type": "bearer", "expires_in": 3600})}
             self.mock.post(TOKEN_URL, json=body)
 
     def report(self, end_point: str = SUMMARY, base: str = REPORTS_URL, **answer: Any) -> None:
@@ -107,6 +141,18 @@ class Api:
         ]
 
 
+def failures(err: str) -> list[str]:
+    """Return the lines on stderr that tell of failures."""
+    return [line for line in err.splitlines() if not re.match("Token: |Trying again|Redirected to", line)]
+
+
+def no_answer(asked_for: str, url: str, words: str, system: str = "") -> str:
+    """Return the line that tells of a cause, with the words of this system, if any."""
+    (remedy,) = {cause.remedy for _, _, cause in errors.CAUSES if cause.words == words}
+    told = f"{words} ({system})" if system else words
+    return f"Could not get a {asked_for} from {url}: {told}. {remedy}"
+
+
 def run_process(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command at the top of the repository, as a user does."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
@@ -118,3 +164,20 @@ def run_all(commands: dict[Any, list[str]], **options: Any) -> dict[Any, subproc
     with ThreadPoolExecutor(4) as pool:
         done = pool.map(lambda command: run_process(command, **options), commands.values())
         return dict(zip(commands, done))
+
+
+@contextmanager
+def started(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run this Python in a process of its own, until the end of the block at the latest."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    # A job in the background ignores Ctrl-C, and so would its children.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, text=True, **pipes)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -1,293 +1,273 @@
-"""What a user reads when the API says no: one line, the server's own words, the remedy; and what goes on."""
+"""What a user reads when something fails: one line with the cause, the server's own words and the remedy."""
 
 from __future__ import annotations
 
+import base64
+import errno
+import json
+import logging
+import socket
+import ssl
 from typing import Any, Dict, Tuple
 
 import pytest
-from helpers import REPORT, Api, Sample
+import requests
+from helpers import KEY, SECOND, SECRET, SUMMARY, TOKEN, Api, Main, Sample, no_answer
 
-from common import cli
-from common.answers import ApiError
+from common.answers import read_report
 from common.config import REPORTS_URL, TOKEN_URL
-from common.session import RETRIES
+from common.errors import ELSEWHERE, LOGIN, NOT_FOLLOWED, REMEDIES, SERVICE, URLS, ApiError
+from common.session import RETRIES, ApiSession
 
 TRIES = 1 + RETRIES
-TOKEN = "eyJ0b2tlbiI6IjEifQ.abcdefghijklmnopqrstuvwxyz"
+BASIC = base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
 
-KEY_REMEDY = "Check API_KEY and API_SECRET; the key may also have expired, or be restricted to other networks."
-NETWORKS = "The API key may have expired, or be restricted to other networks: see its settings in Secure Access."
-TOKEN_LIMIT = "An API key may ask for 20 tokens a minute: wait, then try again."
-PARAMETER = "Check the parameters of the end point."
-SCOPE = "The API key lacks the scope for this report, or has expired: see its settings in Secure Access."
-SPELLING = "Check the spelling of the end point, and REPORTS_URL."
-REPORT_LIMIT = "An organization may ask for about 5 reports a second: wait, then try again."
-SERVICE = "The service has a problem: try again later."
-URLS = "Check TOKEN_URL, REPORTS_URL and any proxy on the way."
-
-# status, rest of the answer, how often it is asked for, what is said of it
-Case = Tuple[int, Dict[str, Any], int, str]
-
-pytestmark = pytest.mark.usefixtures("credentials")
+pytestmark = pytest.mark.usefixtures("credentials", "clock")
 
 
-def lines(err: str) -> list[str]:
-    return [line for line in err.splitlines() if not line.startswith("Token: ")]
+def message(text: Any) -> dict[str, Any]:
+    return {"json": {"message": text}}
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        (400, {"json": {"message": "grant_type?"}}, 1, f'400 Bad Request, "grant_type?". {URLS}'),
-        (401, {"json": {"message": "Invalid"}}, 1, f'401 Unauthorized, "Invalid". {KEY_REMEDY}'),
-        (403, {"json": {"message": "No"}}, 1, f'403 Forbidden, "No". {NETWORKS}'),
-        (404, {"body": ""}, 1, f"404 Not Found, without a word. {URLS}"),
-        (405, {"body": "<HTML>"}, 1, f'405 Method Not Allowed, "an HTML page". {URLS}'),
-        (429, {"json": {"message": "Slow"}}, TRIES, f'429 Too Many Requests, "Slow". {TOKEN_LIMIT}'),
-        (499, {"body": ""}, 1, f"499, without a word. {URLS}"),
-        (500, {"json": {"message": "Oh"}}, TRIES, f'500 Internal Server Error, "Oh". {SERVICE}'),
-        (501, {"body": "what"}, 1, f'501 Not Implemented, "what". {SERVICE}'),
-        (503, {"body": "<html>down</html>"}, TRIES, f'503 Service Unavailable, "an HTML page". {SERVICE}'),
-        (204, {"body": ""}, 1, f"204 No Content, but no JSON, without a word. {URLS}"),
-        (304, {"body": ""}, 1, f"304 Not Modified, without a word. {URLS}"),
-        (999, {"body": ""}, 1, f"999, without a word. {SERVICE}"),
+def test_the_words_of_a_failure(main: Main, api: Api) -> None:
+    api.mock.post(TOKEN_URL, status=401, **message("Invalid authentication credentials"))
+    assert main() == (
+        1,
+        "",
+        "Could not get a token from https://api.sse.cisco.com/auth/v2/token: "
+        '401 Unauthorized ("Invalid authentication credentials"). '
+        "Check API_KEY and API_SECRET. The key may also have expired, or be restricted to other networks.\n",
+    )
+
+
+# Answers that hold no token or no report
+
+# status, rest of the answer, how often it is asked for, what is said of it, the remedy
+Case = Tuple[int, Dict[str, Any], int, str, str]
+NO_OBJECT = "200 OK, but it is not a JSON object"
+
+NO_TOKEN: list[Case] = [
+    (400, message("grant_type?"), 1, '400 Bad Request ("grant_type?")', URLS),
+    (401, message("No"), 1, '401 Unauthorized ("No")', REMEDIES["token"][401]),
+    (403, message("No"), 1, '403 Forbidden ("No")', REMEDIES["token"][403]),
+    (403, {"body": "\n<h1>Blocked</h1>"}, 1, "403 Forbidden (a web page)", URLS),
+    (404, {"body": ""}, 1, "404 Not Found (no explanation)", URLS),
+    (405, {"body": "x", "content_type": "Text/HTML"}, 1, "405 Method Not Allowed (a web page)", URLS),
+    (429, message("Slow"), TRIES, '429 Too Many Requests ("Slow")', REMEDIES["token"][429]),
+    (499, {"body": ""}, 1, "499 (no explanation)", URLS),
+    (500, message("Oh"), TRIES, '500 Internal Server Error ("Oh")', SERVICE),
+    (501, {"body": "what"}, 1, '501 Not Implemented ("what")', SERVICE),
+    (511, {"body": "<p>Log in"}, 1, "511 Network Authentication Required (a web page)", LOGIN),
+    (204, {"body": ""}, 1, "204 No Content, but it is not a JSON object", URLS),
+    (304, {"body": ""}, 1, "304 Not Modified (no explanation)", URLS),
+    (200, {"body": "<body>Log in"}, 1, "200 OK, but it is not a JSON object (a web page)", URLS),
+    (200, message("Hi"), 1, '200 OK, but there is no access_token in it ("Hi")', URLS),
+    *[(200, {"body": text}, 1, NO_OBJECT, URLS) for text in (b"\xff\xfe", "[" * 100_000, f"access_token={TOKEN}")],
+    *[(200, {"json": value}, 1, NO_OBJECT, URLS) for value in (TOKEN, [TOKEN])],
+    *[
+        (200, {"json": {"access_token": TOKEN, name: value}}, 1, f"200 OK, but {problem}", URLS)
+        for problem, name, values in (
+            ("there is no access_token in it", "access_token", [None, {"a": 1}]),
+            ("its access_token does not fit into a header", "access_token", ["  ", "a\r\nX-Evil: 1", "schlüssel"]),
+            ("its token_type is not bearer", "token_type", ["mac", ["bearer"]]),
+            ("its expires_in is not a number of seconds", "expires_in", ["soon", [1], float("inf"), float("nan")]),
+            ("its expires_in is not a number of seconds", "expires_in", [10**400]),
+        )
+        for value in values
     ],
-)
-def test_no_token(sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], case: Case) -> None:
-    status, answer, requests, words = case
+]
+TO_AND_FROM = [{"param": "to", "value": "x", "error": "invalid to"}, {"param": "from", "error": "invalid from"}]
+WRONG = '400 Bad Request ("to: invalid to; from: invalid from")'
+GONE = {"error": "gone", "error_description": "long ago"}
+LATER = "Wed, 01 Jan 2200 00:00:00 GMT"
+SLOW = "429 Too Many Requests (no explanation), retry after"
+
+NO_REPORT: list[Case] = [
+    (400, {"json": {"data": {"errors": TO_AND_FROM}}}, 1, WRONG, REMEDIES["report"][400]),
+    (400, {"json": {"error": "invalid_request"}}, 2, '400 Bad Request ("invalid_request")', REMEDIES["report"][401]),
+    (401, {"json": {"data": {"error": "No"}}}, 2, '401 Unauthorized ("No")', REMEDIES["report"][401]),
+    (403, message("Access denied"), 1, '403 Forbidden ("Access denied")', REMEDIES["report"][403]),
+    (403, {"body": "<!DOCTYPE html>"}, 1, "403 Forbidden (a web page)", URLS),
+    (404, {"json": GONE}, 1, '404 Not Found ("gone: long ago")', REMEDIES["report"][404]),
+    (429, {"body": "<html>"}, TRIES, "429 Too Many Requests (a web page)", REMEDIES["report"][429]),
+    (429, {"headers": {"Retry-After": "31"}}, 1, f"{SLOW} 31 seconds", REMEDIES["report"][429]),
+    (429, {"headers": {"Retry-After": LATER}}, 1, f"{SLOW} {LATER}", REMEDIES["report"][429]),
+    (502, {"body": "<html></html>"}, TRIES, "502 Bad Gateway (a web page)", SERVICE),
+    (503, {"json": {}}, TRIES, "503 Service Unavailable (no explanation)", SERVICE),
+    (504, {"body": "upstream"}, TRIES, '504 Gateway Timeout ("upstream")', SERVICE),
+    (409, {"json": [1]}, 1, '409 Conflict ("[1]")', URLS),
+    (300, {"body": "many"}, 1, "300 Multiple Choices (no explanation)", URLS),
+    (200, {"body": '{"meta": {}, "da'}, 1, NO_OBJECT, URLS),
+    (200, {"json": "\x1b[31m"}, 1, NO_OBJECT, URLS),
+    (200, message("Try later"), 1, '200 OK, but there is no data in it ("Try later")', URLS),
+    (200, {"json": {"data": 1}}, 1, "200 OK, but there is no data in it", URLS),
+    (
+        200,
+        {"json": {"data": {"redirect": f"https://[{TOKEN}"}}},
+        1,
+        "200 OK, but the data is at https://[...",
+        ELSEWHERE,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", NO_TOKEN)
+def test_no_token(main: Main, api: Api, case: Case) -> None:
+    status, answer, tries, words, remedy = case
     api.mock.post(TOKEN_URL, status=status, **answer)
-    assert sample.main("first", "second") == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert lines(err) == [f"No token from https://api.sse.cisco.com/auth/v2/token: {words}"]
-    assert api.wire == ["POST"] * requests
+    done = main("first", "second")
+    assert done.out == ""
+    assert done.failure == f"Could not get a token from {TOKEN_URL}: {words}. {remedy}"
+    assert api.wire == ["POST"] * tries
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        (
-            400,
-            {"json": {"meta": {}, "data": {"errors": [{"param": "to", "value": "x", "error": "invalid to: x"}]}}},
-            1,
-            f'400 Bad Request, "to: invalid to: x". {PARAMETER}',
-        ),
-        (403, {"json": {"message": "Access denied"}}, 1, f'403 Forbidden, "Access denied". {SCOPE}'),
-        (
-            404,
-            {"json": {"error": "gone", "error_description": "long ago"}},
-            1,
-            f'404 Not Found, "gone: long ago". {SPELLING}',
-        ),
-        (500, {"json": {"meta": {}, "data": {"error": "Oh"}}}, TRIES, f'500 Internal Server Error, "Oh". {SERVICE}'),
-        (502, {"body": "<html></html>"}, TRIES, f'502 Bad Gateway, "an HTML page". {SERVICE}'),
-        (503, {"json": {}}, TRIES, f"503 Service Unavailable, without a word. {SERVICE}"),
-        (504, {"body": "upstream"}, TRIES, f'504 Gateway Timeout, "upstream". {SERVICE}'),
-        (409, {"json": [1]}, 1, f'409 Conflict, "[1]". {URLS}'),
-        (204, {"body": ""}, 1, f"204 No Content, but no JSON, without a word. {URLS}"),
-        (200, {"body": ""}, 1, f"200 OK, but no JSON, without a word. {URLS}"),
-        (200, {"body": "<html>Log in"}, 1, f'200 OK, but no JSON, "an HTML page". {URLS}'),
-        (200, {"body": '{"meta": {}, "da'}, 1, f"200 OK, but no JSON, without a word. {URLS}"),
-        (200, {"body": b"\xff\xff"}, 1, f"200 OK, but no JSON, without a word. {URLS}"),
-        (200, {"body": "[" * 100_000}, 1, f"200 OK, but no JSON, without a word. {URLS}"),
-        (300, {"body": "many"}, 1, f"300 Multiple Choices, without a word. {URLS}"),
-    ],
-)
-def test_no_report_but_the_others(sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], case: Case) -> None:
-    status, answer, requests, words = case
+@pytest.mark.parametrize("case", NO_REPORT)
+def test_no_report(main: Main, api: Api, case: Case) -> None:
+    status, answer, tries, words, remedy = case
     api.token(TOKEN)
     api.report("first")
     api.report("second", status=status, **answer)
-    api.report("third")
-    assert sample.main("first", "second", "third") == 1
-    out, err = capsys.readouterr()
-    assert out.count("requests") == 2
-    assert lines(err) == [f"No report from https://api.sse.cisco.com/reports/v2/second: {words}"]
-    assert api.wire == ["POST"] + [TOKEN] * (2 + requests)
+    done = main("first", "second", "third")
+    assert done.reports == 1
+    assert done.failure == f"Could not get a report from {REPORTS_URL}/second: {words}. {remedy}"
+    assert [token for token in api.wire if token != "POST"] == [TOKEN] * (1 + tries)
 
 
+@pytest.mark.parametrize("report", [{"data": []}, {"data": {}}, {"data": {"redirect": "x", "more": 1}}])
+def test_what_is_a_report(sample: Sample, api: Api, report: Any) -> None:
+    api.token(TOKEN)
+    api.report(json=report)
+    assert sample.query(sample.new(), SUMMARY) == report
+
+
+@pytest.mark.parametrize("brackets", [("[", "]"), ('{"a":', "}")])
 @pytest.mark.parametrize(
-    ("headers", "requests", "words"),
-    [
-        ({}, TRIES, ""),
-        ({"Retry-After": "3600"}, 1, ", come back after 3600 seconds"),
-        ({"Retry-After": "Wed, 01 Jan 2200 00:00:00 GMT"}, 1, ", come back after Wed, 01 Jan 2200 00:00:00 GMT"),
-    ],
+    ("depth", "words"), [(99, ""), (100, "it is nested too deeply"), (990, ""), (100_000, "it is not a JSON object")]
 )
-def test_a_rate_limit_that_outlasts_the_retries_ends_the_run(
-    sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], headers: dict[str, str], requests: int, words: str
-) -> None:
-    api.token(TOKEN)
-    api.report("first")
-    api.report("second", status=429, headers=headers)
-    assert sample.main("first", "second", "third") == 1
-    out, err = capsys.readouterr()
-    assert out.count("requests") == 1
-    assert lines(err) == [
-        "No report from https://api.sse.cisco.com/reports/v2/second: "
-        f"429 Too Many Requests, without a word{words}. {REPORT_LIMIT}"
-    ]
-    assert api.wire == ["POST"] + [TOKEN] * (1 + requests)
-
-
-def test_a_token_that_is_rejected_fresh_ends_the_run(
-    sample: Sample, api: Api, capsys: pytest.CaptureFixture[str]
-) -> None:
-    api.token(TOKEN)
-    api.report("first", status=401, json={"meta": {}, "data": {"error": "unauthorized"}})
-    assert sample.main("first", "second") == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert len(lines(err)) == 1
-    assert api.wire == ["POST", TOKEN, "POST", TOKEN]
-
-
-def test_a_token_that_cannot_be_refreshed_ends_the_run(
-    sample: Sample, api: Api, capsys: pytest.CaptureFixture[str]
-) -> None:
-    api.token(TOKEN)
-    api.mock.post(TOKEN_URL, status=401, json={"message": "expired"})
-    api.report("first")
-    api.report("second", status=401)
-    assert sample.main("first", "second", "third") == 1
-    out, err = capsys.readouterr()
-    assert out.count("requests") == 1
-    assert lines(err) == [f'No token from {TOKEN_URL}: 401 Unauthorized, "expired". {KEY_REMEDY}']
-    assert api.wire == ["POST", TOKEN, TOKEN, "POST"]
-
-
-@pytest.mark.parametrize("method", ["POST", "GET"])
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("a\nb\r\n\tc  d", "a b c d"),
-        ("\x1b[31mred\x07\x9b0m\x7f", "[31mred 0m"),
-        ("left\u202eright\u2028next", "left right next"),
-        ("x" * 201, "x" * 200 + "..."),
-        ("x" * 200, "x" * 200),
-        ("left" + " " * 700 + "right", "left right"),
-    ],
-)
-def test_what_a_server_says_is_fit_for_the_terminal(
-    sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], method: str, text: str, shown: str
-) -> None:
-    api.token(*[TOKEN] * (method == "GET"))
-    if method == "POST":
-        api.mock.post(TOKEN_URL, status=404, json={"message": text})
-    api.report("first", status=404, json={"message": text})
-    assert sample.main("first") == 1
-    (line,) = lines(capsys.readouterr().err)
-    assert f'404 Not Found, "{shown}". ' in line
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"message": ["a"], "error": {"b": 1}, "data": {"error": 5, "errors": [7, {"error": None}, {}]}},
-        {"message": None, "data": []},
-        {"data": {"errors": {"error": "x"}}},
-        {"message": " "},
-        {"message": "\n" * 2000 + "late"},
-    ],
-)
-def test_words_of_another_shape_are_none(
-    sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], body: Any
-) -> None:
-    api.token(TOKEN)
-    api.report("first", status=404, json=body)
-    assert sample.main("first") == 1
-    (line,) = lines(capsys.readouterr().err)
-    assert "404 Not Found, without a word. " in line
-
-
-def test_several_bad_parameters(sample: Sample, api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    errors = [{"param": "to", "error": "invalid to"}, {"param": "from", "error": "invalid from"}]
-    api.token(TOKEN)
-    api.report("first", status=400, json={"meta": {}, "data": {"errors": errors}})
-    assert sample.main("first") == 1
-    (line,) = lines(capsys.readouterr().err)
-    assert '"to: invalid to; from: invalid from"' in line
-
-
-@pytest.mark.parametrize("target", ["https://evil.example/reports", "http://api.sse.cisco.com/reports/v2/second"])
-def test_a_redirect_that_is_refused(sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], target: str) -> None:
-    api.token(TOKEN)
-    api.report("first")
-    api.report("second", status=302, headers={"Location": target})
-    api.report("third")
-    assert sample.main("first", "second", "third") == 1
-    out, err = capsys.readouterr()
-    assert out.count("requests") == 2
-    (line,) = lines(err)
-    assert "redirected to " + "/".join(target.split("/")[:3]) + ", which is not followed" in line
-    assert api.wire == ["POST"] + [TOKEN] * 3
-
-
-def test_a_loop_of_redirects(sample: Sample, api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    api.token(TOKEN)
-    api.report("first", status=302, headers={"Location": f"{REPORTS_URL}/first"})
-    api.report("second")
-    assert sample.main("first", "second") == 1
-    out, err = capsys.readouterr()
-    assert out.count("requests") == 1
-    assert (
-        lines(err)[-1]
-        == f"No report from {REPORTS_URL}/first: one redirect after another (Exceeded 5 redirects.). {URLS}"
-    )
-    assert len(api.wire) == 1 + 6 + 1
-
-
-@pytest.mark.parametrize("report", [REPORT, {}, [], "text", 0, None, {"error": "invalid_request"}])
-def test_a_report_of_any_shape_is_printed(
-    sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], report: Any
-) -> None:
-    api.token(TOKEN)
-    api.report("first", json=report) if report is not None else api.report("first", body="null")
-    assert sample.main("first") == 0
-    assert capsys.readouterr().out != ""
-
-
-@pytest.mark.parametrize("depth", [500, 990, 1000, 1200, 1500, 5000, 100_000])
 def test_a_report_of_any_depth_ends_well(
-    sample: Sample, api: Api, capsys: pytest.CaptureFixture[str], depth: int
+    main: Main, api: Api, depth: int, words: str, brackets: tuple[str, str]
 ) -> None:
+    left, right = brackets
     api.token(TOKEN)
-    api.report("first", body="[" * depth + "]" * depth)
-    code = sample.main("first")
-    out, err = capsys.readouterr()
-    if code == 0:
-        assert (out.count("["), lines(err)) == (depth, [])
+    api.report("first", body=f'{{"data": {left * depth}[1]{right * depth}}}')
+    done = main("first")
+    if depth == 99:
+        assert (done.code, "data" in done.out) == (0, True)
     else:
-        (line,) = lines(err)
-        assert code == 1
-        assert "200 OK, but no JSON" in line or line == "Cannot write the report: it is nested too deeply"
+        assert f"200 OK, but {words}" in done.failure
 
 
-def test_too_deep_for_any_python(sample: Sample, capsys: pytest.CaptureFixture[str]) -> None:
-    def main() -> int:
-        return main()
-
-    main.__module__ = sample.module.__name__
-    assert cli.run(main) == 1
-    assert lines(capsys.readouterr().err) == ["Cannot write the report: it is nested too deeply"]
+# Other failures
 
 
-def test_interrupted(sample: Sample, api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupt(request: Any) -> Any:
-        raise KeyboardInterrupt
+def unverified(message: str) -> Exception:
+    error = ssl.SSLCertVerificationError(1, "CERTIFICATE_VERIFY_FAILED")
+    error.verify_message = message
+    return error
 
+
+NOT_YET = "certificate is not yet valid"
+
+
+@pytest.mark.parametrize(
+    ("error", "system", "tries", "words"),
+    [
+        (requests.ConnectTimeout(), "", TRIES, "no connection in time"),
+        (OSError(errno.ENETUNREACH, "Unreachable"), "Unreachable", TRIES, "no connection"),
+        (unverified("self-signed"), "self-signed", 1, "the certificate is not trusted"),
+        (ssl.SSLError(1, NOT_YET), NOT_YET, 1, "the certificate is not valid now"),
+        (ssl.SSLError(1, "UNSUPPORTED_PROTOCOL"), "UNSUPPORTED_PROTOCOL", 1, "no TLS version in common"),
+        (ssl.SSLError(1, "RECORD_LAYER_FAILURE"), "RECORD_LAYER_FAILURE", 1, "the port does not use TLS"),
+        (ssl.SSLError(1, "HANDSHAKE_FAILURE"), "HANDSHAKE_FAILURE", 1, "no TLS connection"),
+        (ValueError("hostname doesn't match"), "", 1, "the certificate is for another host"),
+        (RuntimeError("of any library"), "", 1, "malformed address or answer"),
+        (PermissionError(errno.EACCES, "Denied"), "Denied", 1, "the system does not permit it"),
+        (socket.gaierror(socket.EAI_AGAIN, "Busy"), "Busy", TRIES, "the host name could not be looked up"),
+    ],
+)
+def test_no_answer(main: Main, api: Api, error: Exception, system: str, tries: int, words: str) -> None:
+    api.mock.post(TOKEN_URL, body=error)
+    assert main().failure == no_answer("token", TOKEN_URL, words, system)
+    assert len(api.requests) == tries
+
+
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [
+        ("https://user:hush@evil.example/reports?x=1", "https://evil.example/reports"),
+        ("http://api.sse.cisco.com:80/" + "x" * 300, "http://api.sse.cisco.com:80/" + "x" * 172 + "..."),
+    ],
+)
+def test_a_redirect_that_is_refused(main: Main, api: Api, target: str, place: str) -> None:
     api.token(TOKEN)
-    api.report("first")
-    api.mock.add_callback("GET", f"{REPORTS_URL}/second", interrupt)
-    assert sample.main("first", "second") == 130
-    out, err = capsys.readouterr()
-    assert out.count("requests") == 1
-    assert lines(err) == []
+    api.report("first", status=302, headers={"Location": target})
+    assert main("first").failure == (
+        f"Could not get a report from {REPORTS_URL}/first: redirected to {place}, which is not followed. {NOT_FOLLOWED}"
+    )
+    assert api.wire == ["POST", TOKEN]
+
+
+# What a server says
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ({"message": "a\nb\r\n\tc  d"}, '"a b c d"'),
+        ({"message": "\x1b[31mred\x07\x9b0m\x7f"}, '"[31mred 0m"'),
+        ({"message": "left\u202eright\u2028next"}, '"left right next"'),
+        ({"message": "x" * 201}, '"' + "x" * 200 + '..."'),
+        ({"message": "x" * 200}, '"' + "x" * 200 + '"'),
+        ({"message": "left" + " " * 700 + "right"}, '"left right"'),
+        ({"message": "\n" * 2000 + "late"}, "no explanation"),
+        ({"message": " "}, "no explanation"),
+        ({"message": 1, "error": {"b": 1}, "data": {"error": 5, "errors": [7, {"error": None}, {}]}}, "no explanation"),
+        ({"data": {"data": {"data": {"error": "deep"}}}}, '"deep"'),
+        ({"data": {"data": {"data": {"data": {"error": "too deep"}}}}}, "no explanation"),
+        ({"errors": [[[["too deep"]]]]}, "no explanation"),
+        ({"errors": ["1", "2", "3", "4", "5", "too many"]}, '"1; 2; 3; 4; 5"'),
+    ],
+)
+def test_what_a_server_says_is_fit_for_the_terminal(main: Main, api: Api, body: Any, shown: str) -> None:
+    api.mock.post(TOKEN_URL, status=404, json=body)
+    assert f": 404 Not Found ({shown}). " in main("first").failure
+
+
+def echo(request: Any) -> tuple[int, dict[str, str], str]:
+    """Repeat whatever should not be shown, wherever an answer has room for it."""
+    told = f"{SECRET} {BASIC} {TOKEN} {SECOND} {request.headers['Authorization']}"
+    return 403, {"Retry-After": told}, json.dumps({"message": f"{told} is forbidden"})
+
+
+@pytest.mark.parametrize("at", ["token", "report"])
+def test_no_message_contains_a_secret(sample: Sample, api: Api, caplog: pytest.LogCaptureFixture, at: str) -> None:
+    for name in ("common", sample.module.__name__):
+        caplog.set_level(logging.DEBUG, logger=name)
+    if at == "report":
+        api.token(TOKEN, SECOND)
+        api.report(status=401)
+        api.report(status=302, headers={"Location": f"/{SECOND}/{SECRET}/{BASIC}"})
+        api.mock.add_callback("GET", f"https://api.sse.cisco.com/{SECOND}/{SECRET}/{BASIC}", echo)
+    else:
+        api.mock.add_callback("POST", TOKEN_URL, echo)
+    client = sample.new()
+    with pytest.raises(ApiError, match="is forbidden") as error:
+        sample.query(client, SUMMARY)
+    told = caplog.text + str(error.value) + repr(error.value) + repr(client)
+    assert "Redirected to https://api.sse.cisco.com/.../.../..." in told or at == "token"
+    for secret in (SECRET, BASIC, *([TOKEN, SECOND] if at == "report" else [])):
+        assert secret not in told
+
+
+def test_any_authorization_is_a_secret(api: Api) -> None:
+    api.report(status=404, **message("hush is unknown"))
+    with pytest.raises(ApiError, match=r'\("\.\.\. is unknown"\)'):
+        read_report(ApiSession().get(f"{REPORTS_URL}/{SUMMARY}", headers={"Authorization": "Digest hush"}))
 
 
 @pytest.mark.parametrize(("secret", "told"), [("", "Not s:t:r"), ("s:t:r", "Not ...")])
-def test_of_what_a_server_says_the_secret_alone_is_left_out(sample: Sample, api: Api, secret: str, told: str) -> None:
-    api.mock.post(TOKEN_URL, status=401, json={"message": "Not s:t:r"})
+def test_nothing_but_the_secret_is_left_out(sample: Sample, api: Api, secret: str, told: str) -> None:
+    api.mock.post(TOKEN_URL, status=401, **message("Not s:t:r"))
     with pytest.raises(ApiError) as error:
-        sample.query(sample.client(TOKEN_URL, "the-key", secret), "first")
-    assert f'401 Unauthorized, "{told}". ' in str(error.value)
+        sample.query(sample.client(TOKEN_URL, KEY, secret), SUMMARY)
+    assert f'401 Unauthorized ("{told}"). ' in str(error.value)

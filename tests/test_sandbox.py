@@ -10,30 +10,53 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from typing import Any, Callable, Iterator
 
 import pytest
 import requests
-from helpers import ROOT, SAMPLES, SUMMARY, Sample, run_all
+from helpers import SAMPLES, SUMMARY, Sample, failures, run_all, started
+from wire import reset
 
 from common.sandbox import REPORTS, SCENARIOS, Sandbox
+from common.sandbox_server import Handler
 
-PERIOD = "?from=-1days&to=now"
-REFUSED = 'No token from URL/auth/v2/token: 401 Unauthorized, "Invalid authentication credentials". Check API_KEY and'
-NO_SCOPE = f'No report from URL/reports/v2/{SUMMARY}: 403 Forbidden, "Access denied: the scope of the token is not'
-WAIT = "503: trying again in N seconds"
+SANDBOX = ["-m", "common.sandbox"]
+AUTH, GRANT = ("sandbox-key", "sandbox-secret"), {"grant_type": "client_credentials"}
+DAY = 86_400_000
+FIXED = f"from=1700000000000&to={1700000000000 + DAY}"
 
-# scenario -> exit code, number of reports, how each line on stderr begins
+
+# The samples in the sandbox
+
+
+def asked(*outcomes: str, token: int = 1, base: str = "/reports/v2") -> list[str]:
+    """Return the lines of requests for the summary, with a token and with these outcomes."""
+    return [f"GET {base}/{SUMMARY}, token {token} -> {outcome}" for outcome in outcomes]
+
+
+TOKEN = "POST /auth/v2/token -> 200, token 1"
+RENEWED = ["POST /auth/v2/token -> 200, token 2", *asked("200", token=2)]
+TOO_EARLY = "seconds: the connection was closed too early"
+REGIONAL = asked("200", "200", base="/reports.eu/v2")
+
+# scenario -> number of reports, what each line of the script on stderr holds, what the server saw
 ENDINGS = {
-    "normal": (0, 2, ["Token: "]),
-    "expiry": (0, 2, ["Token: ", "Token: "]),
-    "revoked": (0, 2, ["Token: ", "Token: "]),
-    "region": (0, 2, ["Token: ", "Redirected to http://127.0.0.1/reports.eu/v2/summary"]),
-    "rate-limit": (0, 2, ["Token: ", "429: trying again in 1.0 seconds"]),
-    "outage": (0, 2, ["Token: ", WAIT, WAIT]),
-    "bad-key": (1, 0, [REFUSED]),
-    "no-scope": (1, 0, ["Token: ", NO_SCOPE, NO_SCOPE]),
+    "normal": (2, ["Token: "], [TOKEN, *asked("200", "200")]),
+    "expiry": (2, ["Token: ", "Token: "], [TOKEN, *asked("200"), *RENEWED]),
+    "revoked": (2, ["Token: ", "Token: "], [TOKEN, *asked("200", "401"), *RENEWED]),
+    "region": (2, ["Token: ", "/reports.eu/v2/summary"], [TOKEN, *asked("302 /reports.eu/v2/summary"), *REGIONAL]),
+    "rate-limit": (2, ["Token: ", "in 1.0 seconds: 429"], [TOKEN, *asked("429, Retry-After: 1", "200", "200")]),
+    "outage": (2, ["Token: ", "seconds: 503", "seconds: 503"], [TOKEN, *asked("503", "503", "200", "200")]),
+    "flaky": (
+        2,
+        [TOO_EARLY, "Token: ", TOO_EARLY],
+        ["POST /auth/v2/token -> no answer", TOKEN, *asked("200, broken off", "200", "200")],
+    ),
+    "bad-key": (0, ['401 Unauthorized ("Invalid authentication credentials")'], ["POST /auth/v2/token -> 401"]),
+    "no-scope": (0, ["Token: ", "403 Forbidden"], [TOKEN, *asked("403")]),
 }
 
 
@@ -47,7 +70,7 @@ def reports(sample: Sample, out: str) -> list[Any]:
 @pytest.fixture(scope="module")
 def runs() -> dict[Any, Any]:
     """Every scenario with either sample."""
-    command = [sys.executable, "-m", "common.sandbox", "--scenario"]
+    command = [sys.executable, *SANDBOX, "--show-requests", "--scenario"]
     both = [(scenario, sample.script) for scenario in SCENARIOS for sample in SAMPLES]
     return run_all({(scenario, script): [*command, scenario, script] for scenario, script in both})
 
@@ -55,56 +78,37 @@ def runs() -> dict[Any, Any]:
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(sample: Sample, runs: dict[Any, Any], scenario: str) -> None:
     done = runs[scenario, sample.script]
-    code, number, lines = ENDINGS[scenario]
-    assert done.returncode == code
-    assert reports(sample, done.stdout) == [{"meta": {}, "data": REPORTS["summary"]}] * number
-    told = re.sub(r"http://127\.0\.0\.1:\d+", "URL", done.stderr)
-    if scenario == "outage":
-        told = re.sub(r"\d\.\d seconds", "N seconds", told)
-    assert len(told.splitlines()) == len(lines)
-    for line, beginning in zip(told.splitlines(), lines):
-        assert line.startswith(beginning)
+    number, words, seen = ENDINGS[scenario]
+    lines = done.stderr.splitlines()
+    told = [line for line in lines if not line.startswith(("POST ", "GET "))]
+    assert [line for line in lines if line not in told] == seen
+    assert len(told) == len(words)
+    assert all(part in line for line, part in zip(told, words))
+    assert done.returncode == (0 if number else 1)
+    assert [report["data"]["requests"] for report in reports(sample, done.stdout)] == [9462] * number
 
 
-def test_arguments_reach_the_sample(sample: Sample, run: Callable[..., Any]) -> None:
-    done = run("-m", "common.sandbox", sample.script, f"top-threats{PERIOD}&limit=1", "nonsense", "--show-token")
+def test_arguments_reach_the_sample(sample: Sample, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "API_KEY", "TOKEN_URL", "ORG_ID"):
+        monkeypatch.setenv(name, "<not for the sandbox>")
+    done = run(*SANDBOX, sample.script, "total-requests?from=-1days&to=now", "nonsense", "--show-token")
     assert done.returncode == 1
-    assert reports(sample, done.stdout) == [{"meta": {}, "data": REPORTS["top-threats"][:1]}]
-    token, failure = done.stderr.splitlines()
-    assert len(ast.literal_eval(token[len("Token: ") :])["access_token"]) > 500
-    assert re.search(r'/nonsense: 404 Not Found, "Not found"\. Check the spelling of the end point', failure)
+    assert reports(sample, done.stdout) == [{"meta": {}, "data": {"count": 9462}}]
+    assert len(re.findall(r"'access_token': '\S{500,}'", done.stderr)) == 1
+    (line,) = failures(done.stderr)
+    assert '/nonsense: 404 Not Found ("Not found")' in line
 
 
-def test_the_environment_of_the_user_stands_back(sample: Sample, run: Callable[..., Any], monkeypatch: Any) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    for name in ("API_KEY", "TOKEN_URL", "ORG_ID"):
-        monkeypatch.setenv(name, "<not mine>")
-    monkeypatch.setenv("no_proxy", "example.com")
-    assert run("-m", "common.sandbox", sample.script).returncode == 0
-
-
-def test_without_credentials(sample: Sample, run: Callable[..., Any]) -> None:
-    done = run(sample.script)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("Settings: API_KEY is not set; API_SECRET is not set. ")
-    assert done.stderr.endswith(f"python3 -m common.sandbox {sample.script}\n")
-
-
-@pytest.mark.parametrize(
-    "command", ["oauthlib_api_sample_client.py", "requests_api_sample_client.py", "-m common.sandbox"]
-)
-def test_help_fits_the_terminal(run: Callable[..., Any], monkeypatch: Any, command: str) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    done = run(*command.split(), "--help")
+def test_help_fits_the_terminal(run: Any) -> None:
+    done = run(*SANDBOX, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
-    named = SCENARIOS if "sandbox" in command else ("API_KEY", "API_SECRET", "TOKEN_URL", "REPORTS_URL", "ORG_ID")
-    for name in named:
+    assert "\n\nA local token and reports server, to try the samples without an account.\n\n" in done.stdout
+    for name in SCENARIOS:
         assert f"\n  {name} " in done.stdout
 
 
-# The server
+# The token endpoint
 
 
 @pytest.fixture(scope="module")
@@ -113,153 +117,414 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def token_request(sandbox: Sandbox, auth: Any = ("sandbox-key", "sandbox-secret"), **data: str) -> requests.Response:
-    return requests.post(f"{sandbox.url}/auth/v2/token", data=data, auth=auth, timeout=5)
+def token_request(sandbox: Sandbox, auth: Any = AUTH, data: Any = GRANT, **headers: str) -> requests.Response:
+    return requests.post(f"{sandbox.url}/auth/v2/token", data, auth=auth, headers=headers, timeout=5)
+
+
+def new_token(sandbox: Sandbox) -> str:
+    return str(token_request(sandbox).json()["access_token"])
 
 
 def report_request(sandbox: Sandbox, path: str, token: str | None = None) -> requests.Response:
-    token = token or token_request(sandbox, grant_type="client_credentials").json()["access_token"]
-    return requests.get(f"{sandbox.url}/{path}", headers={"Authorization": f"Bearer {token}"}, timeout=5)
+    headers = {"Authorization": f"Bearer {token or new_token(sandbox)}"}
+    return requests.get(f"{sandbox.url}/{path}", headers=headers, timeout=5)
 
 
 def test_the_token_has_the_fields_of_the_real_one(sandbox: Sandbox) -> None:
-    answer = token_request(sandbox, grant_type="client_credentials")
-    token = answer.json()
-    assert answer.status_code == 200
+    token = token_request(sandbox).json()
     assert list(token) == ["token_type", "access_token", "expires_in"]
     assert (token["token_type"], token["expires_in"]) == ("bearer", 3600)
     assert 500 < len(token["access_token"]) < 700
-    claims = token["access_token"].split(".")[1]
-    assert json.loads(base64.urlsafe_b64decode(claims + "=="))["scope"] == "reports.aggregations:read"
-    assert token_request(sandbox, grant_type="client_credentials").json()["access_token"] != token["access_token"]
+    claims = json.loads(base64.urlsafe_b64decode(token["access_token"].split(".")[1] + "=="))
+    assert set(claims) == {"iss", "sub", "iat", "nbf", "exp", "scope"}
+    assert claims["scope"] == "reports.aggregations:read"
+    assert claims["exp"] - claims["iat"] == 3600
+    assert new_token(sandbox) != token["access_token"]
+
+
+def test_the_scheme_is_read_in_any_case(sandbox: Sandbox) -> None:
+    basic = base64.b64encode(":".join(AUTH).encode()).decode()
+    token = token_request(sandbox, auth=None, Authorization=f"bAsIc {basic}").json()["access_token"]
+    headers = {"authorization": f"bearer {token}"}
+    assert requests.get(f"{sandbox.url}/reports/v2/{SUMMARY}", headers=headers, timeout=5).status_code == 200
 
 
 @pytest.mark.parametrize("auth", [None, ("sandbox-key", "wrong"), ("wrong", "sandbox-secret")])
 def test_wrong_credentials(sandbox: Sandbox, auth: Any) -> None:
-    answer = token_request(sandbox, auth, grant_type="client_credentials")
+    answer = token_request(sandbox, auth)
     assert (answer.status_code, answer.json()) == (401, {"message": "Invalid authentication credentials"})
 
 
-@pytest.mark.parametrize("data", [{}, {"grant_type": "password"}])
-def test_the_grant_type_is_required(sandbox: Sandbox, data: dict[str, str]) -> None:
-    answer = token_request(sandbox, **data)
-    assert answer.status_code == 400
-    assert list(answer.json()) == ["message"]
+@pytest.mark.parametrize("data", [{}, {"grant_type": "password"}, b"\xff"])
+def test_the_grant_type_is_required(sandbox: Sandbox, data: Any) -> None:
+    answer = token_request(sandbox, data=data)
+    assert (answer.status_code, list(answer.json())) == (400, ["message"])
 
 
-def test_an_unknown_token(sandbox: Sandbox) -> None:
-    answer = report_request(sandbox, f"reports/v2/{SUMMARY}", token="unknown")
-    assert (answer.status_code, answer.json()) == (401, {"meta": {}, "data": {"error": "unauthorized"}})
+def test_an_unknown_token_and_an_expired_one(sandbox: Sandbox) -> None:
+    token = new_token(sandbox)
+    sandbox.tokens.expiry[token] = time.time() - 1
+    answers = [report_request(sandbox, f"reports/v2/{SUMMARY}", name) for name in ("unknown", token)]
+    assert [(answer.status_code, answer.json()) for answer in answers] == [
+        (401, {"meta": {}, "data": {"error": "unauthorized"}}),
+        (400, {"error": "invalid_request"}),
+    ]
 
 
-def test_an_expired_token(sandbox: Sandbox) -> None:
-    token = token_request(sandbox, grant_type="client_credentials").json()["access_token"]
-    sandbox.validator.expiry[token] = time.time() - 1
-    answer = report_request(sandbox, f"reports/v2/{SUMMARY}", token)
-    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_request"})
+# The reports
+
+NUMBER = (int, float)
+CATEGORY = {"id": NUMBER, "type": str, "label": str, "integration": bool, "deprecated": bool}
+IDENTITY = {"id": NUMBER, "label": str, "deleted": bool, "type": {"id": NUMBER, "type": str, "label": str}}
+# The required fields of the vendor's OpenAPI description, with their types.
+SHAPES: dict[str, Any] = {
+    "summary": {
+        **dict.fromkeys(("applications", "applicationsallowed", "applicationsblocked", "categories"), NUMBER),
+        **dict.fromkeys(("domains", "files", "filetypes", "identities", "identitytypes"), NUMBER),
+        **dict.fromkeys(("policycategories", "policyrequests"), NUMBER),
+        **dict.fromkeys(("requests", "requestsallowed", "requestsblocked"), NUMBER),
+    },
+    "total-requests": {"count": NUMBER},
+    "top-destinations": [
+        {
+            **{"domain": str, "categories": [CATEGORY], "policycategories": [CATEGORY]},
+            **dict.fromkeys(("count", "bandwidth", "rank"), NUMBER),
+            "counts": dict.fromkeys(("requests", "allowedrequests", "blockedrequests"), NUMBER),
+        }
+    ],
+    "top-threats": [{"threat": str, "threattype": str, "count": NUMBER}],
+    "activity": [
+        {
+            **dict.fromkeys(("type", "domain", "verdict", "date", "time"), str),
+            **dict.fromkeys(("querytype", "internalip", "externalip"), str),
+            **dict.fromkeys(("timestamp", "returncode"), NUMBER),
+            **{"identities": [IDENTITY], "categories": [CATEGORY], "policycategories": [CATEGORY]},
+            **dict.fromkeys(("threats", "allapplications", "allowedapplications", "blockedapplications"), list),
+        }
+    ],
+}
+
+
+def data(sandbox: Sandbox, end_point: str, query: str) -> Any:
+    """Return the data of a report, with the `limit` and `offset` that it needs unless the query names them."""
+    page = {"limit": "5000", "offset": "0"} if "limit" in REPORTS[end_point] else {}
+    parts = dict(part.split("=") for part in query.split("&"))
+    query = "&".join(f"{name}={value}" for name, value in {**page, **parts}.items())
+    answer = report_request(sandbox, f"reports/v2/{end_point}?{query}")
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert (list(body), body["meta"]) == (["meta", "data"], {})
+    return body["data"]
+
+
+def check(value: Any, shape: Any) -> None:
+    if isinstance(shape, list):
+        assert isinstance(value, list)
+        for item in value:
+            check(item, shape[0])
+    elif isinstance(shape, dict):
+        assert set(value) >= set(shape)
+        for name, part in shape.items():
+            check(value[name], part)
+    else:
+        assert isinstance(value, shape) and (shape is bool or not isinstance(value, bool))
+
+
+@pytest.mark.parametrize(
+    "query", ["from=-90minutes&to=now", "from=-30days&to=now", "from=1700000000000&to=1700000000001"]
+)
+@pytest.mark.parametrize("end_point", REPORTS)
+def test_every_report_has_the_fields_of_the_description(sandbox: Sandbox, end_point: str, query: str) -> None:
+    check(data(sandbox, end_point, query), SHAPES[end_point])
+
+
+@pytest.mark.parametrize("period", [FIXED, "from=-12hours&to=now", "from=1700000000000&to=1700000010000"])
+def test_the_numbers_agree(sandbox: Sandbox, period: str) -> None:
+    summary = data(sandbox, "summary", period)
+    destinations = data(sandbox, "top-destinations", period)
+    threats = data(sandbox, "top-threats", period)
+    activity = [row for offset in (0, 5000) for row in data(sandbox, "activity", f"{period}&offset={offset}")]
+    blocked = [row for row in activity if row["verdict"] == "blocked"]
+    assert summary["requests"] == summary["requestsallowed"] + summary["requestsblocked"]
+    assert summary["applications"] == summary["applicationsallowed"] + summary["applicationsblocked"]
+    assert data(sandbox, "total-requests", period)["count"] == summary["requests"] == len(activity)
+    assert sum(row["count"] for row in destinations) == summary["requests"]
+    assert sum(row["count"] for row in threats) == summary["requestsblocked"] == len(blocked)
+    assert len({row["domain"] for row in activity}) == summary["domains"] == len(destinations)
+    for row in destinations:
+        assert row["count"] == sum(event["domain"] == row["domain"] for event in activity)
+        assert row["counts"]["allowedrequests"] + row["counts"]["blockedrequests"] == row["counts"]["requests"]
+        assert row["counts"]["requests"] == row["count"]
+    for rows in (destinations, threats):
+        assert [row["count"] for row in rows] == sorted((row["count"] for row in rows), reverse=True)
+    assert [row["rank"] for row in destinations] == list(range(1, len(destinations) + 1))
+    assert len({category["id"] for row in activity for category in row["categories"]}) == summary["categories"]
+    assert len({row["identities"][0]["id"] for row in activity}) == summary["identities"]
+    assert len({row["identities"][0]["type"]["id"] for row in activity}) == summary["identitytypes"]
+    for row in activity:
+        assert len(row["threats"]) == len(row["policycategories"]) == (row["verdict"] == "blocked")
+        assert row["categories"]
+
+
+def test_seven_days_have_seven_times_the_requests_of_one(sandbox: Sandbox) -> None:
+    one, seven = (data(sandbox, "summary", f"from=-{days}days&to=now") for days in (1, 7))
+    for name in ("requests", "requestsallowed", "requestsblocked", "files"):
+        assert seven[name] == 7 * one[name] > 0
+
+
+def test_the_times_and_pages_of_activity(sandbox: Sandbox) -> None:
+    rows = data(sandbox, "activity", FIXED) + data(sandbox, "activity", f"{FIXED}&offset=5000")
+    times = [row["timestamp"] for row in rows]
+    assert times == sorted(times, reverse=True)
+    assert 1700000000000 == times[-1] < times[0] < 1700000000000 + DAY
+    for row in rows:
+        moment = time.gmtime(row["timestamp"] // 1000)
+        assert (row["date"], row["time"]) == (time.strftime("%Y-%m-%d", moment), time.strftime("%H:%M", moment))
+    assert data(sandbox, "activity", f"{FIXED}&limit=2&offset=3") == rows[3:5]
+    assert data(sandbox, "activity", f"{FIXED}&limit=10&offset=10000") == []
+    destinations = data(sandbox, "top-destinations", FIXED)
+    assert data(sandbox, "top-destinations", f"{FIXED}&limit=2&offset=1") == destinations[1:3]
+    before = time.time() * 1000
+    (newest,) = data(sandbox, "activity", "from=-1days&to=-2hours&limit=1")
+    assert before - 10_000 <= newest["timestamp"] + 2 * 3_600_000 <= time.time() * 1000
+
+
+OFFSET = "invalid offset: should be integer between 0 and 10000 inclusive"
+LIMIT = "invalid limit: should be integer between 1 and 5000 inclusive"
+TIMESTAMP = "invalid timestamp specified"
+ORDER = "invalid timestamp specified: should be before to, by at most 30 days"
+UNKNOWN = "not implemented in the sandbox"
+
+
+@pytest.mark.parametrize(
+    ("path", "param", "value", "error"),
+    [
+        ("summary?to=now", "from", "", TIMESTAMP),
+        ("summary?from=-1days", "to", "", TIMESTAMP),
+        ("summary?from=2026-01-01&to=now", "from", "2026-01-01", TIMESTAMP),
+        ("summary?from=-99999days&to=now", "from", "-99999days", TIMESTAMP),
+        ("summary?from=-1days&to=tomorrow", "to", "tomorrow", TIMESTAMP),
+        ("total-requests?from=now&to=now", "from", "now", ORDER),
+        ("summary?from=-1days&to=-2days", "from", "-1days", ORDER),
+        ("top-threats?from=-31days&to=now&limit=1", "from", "-31days", ORDER),
+        ("activity?from=-1days&to=now", "limit", "", LIMIT),
+        ("activity?from=-1days&to=now&limit=0", "limit", "0", LIMIT),
+        ("activity?from=-1days&to=now&limit=5001", "limit", "5001", LIMIT),
+        ("activity?from=-1days&to=now&limit=many", "limit", "many", LIMIT),
+        ("top-threats?from=-1days&to=now", "limit", "", LIMIT),
+        ("top-destinations?from=-1days&to=now&limit=1", "offset", "", OFFSET),
+        ("activity?from=-1days&to=now&limit=1&offset=10001", "offset", "10001", OFFSET),
+        ("activity?from=-1days&to=now&limit=1&offset=-1", "offset", "-1", OFFSET),
+        ("summary?from=-1days&to=now&limit=0", "limit", "0", UNKNOWN),
+        ("activity?from=-1days&to=now&limit=1&verdict=blocked", "verdict", "blocked", UNKNOWN),
+        ("summary?from=-1days&to=now&x=[1]", "x", "[1]", UNKNOWN),
+    ],
+)
+def test_a_bad_parameter(sandbox: Sandbox, path: str, param: str, value: str, error: str) -> None:
+    answer = report_request(sandbox, f"reports/v2/{path}")
+    errors = [{"param": param, "value": value, "error": error}]
+    assert (answer.status_code, answer.json()) == (400, {"meta": {}, "data": {"errors": errors}})
+
+
+@pytest.mark.parametrize("base", ["reports/v2", "reports.us/v2", "reports.eu/v2"])
+def test_every_region(sandbox: Sandbox, base: str) -> None:
+    assert report_request(sandbox, f"{base}/{SUMMARY}").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["elsewhere", "reports/v2", "reports/v3/summary", "reports/v2/a/summary"])
 def test_an_unknown_path(sandbox: Sandbox, path: str) -> None:
-    answer = report_request(sandbox, path + PERIOD)
+    answer = report_request(sandbox, f"{path}?from=-1days&to=now")
     assert (answer.status_code, answer.json()) == (404, {"message": "Not found"})
 
 
-def test_a_token_from_another_path(sandbox: Sandbox) -> None:
-    assert requests.post(f"{sandbox.url}/token", timeout=5).status_code == 404
+# What the server tells of its clients
 
 
-@pytest.mark.parametrize("period", [PERIOD, "?from=1700000000000&to=1700086400000", "?from=-12hours&to=-1hours"])
-@pytest.mark.parametrize("end_point", REPORTS)
-def test_every_report(sandbox: Sandbox, end_point: str, period: str) -> None:
-    body = report_request(sandbox, f"reports/v2/{end_point}{period}").json()
-    assert list(body) == ["meta", "data"]
-    assert body["data"] == (REPORTS[end_point][:100] if isinstance(REPORTS[end_point], list) else REPORTS[end_point])
-
-
-def test_the_numbers_agree() -> None:
-    summary = REPORTS["summary"]
-    assert len(summary) == 14
-    assert all(number > 0 for number in summary.values())
-    assert summary["requests"] == summary["requestsallowed"] + summary["requestsblocked"]
-    assert summary["applications"] == summary["applicationsallowed"] + summary["applicationsblocked"]
-    assert REPORTS["total-requests"]["count"] == summary["requests"] == len(REPORTS["activity"])
-    assert sum(row["count"] for row in REPORTS["top-destinations"]) == summary["requests"]
-    assert sum(row["count"] for row in REPORTS["top-threats"]) == summary["requestsblocked"]
-    blocked = [row for row in REPORTS["activity"] if row["verdict"] == "blocked"]
-    assert len(blocked) == summary["requestsblocked"]
-
-
-def test_pages(sandbox: Sandbox) -> None:
-    page = report_request(sandbox, f"reports/v2/activity{PERIOD}&limit=2&offset=3").json()["data"]
-    assert page == REPORTS["activity"][3:5]
+def exchange(sandbox: Sandbox, request: bytes) -> bytes:
+    """Send what may be no HTTP, and return all that comes until the server closes the connection."""
+    with socket.create_connection(("127.0.0.1", sandbox.server_address[1]), timeout=10) as client:
+        client.sendall(request)
+        received = b""
+        with suppress(ConnectionError):
+            for piece in iter(lambda: client.recv(65536), b""):
+                received += piece
+        return received
 
 
 @pytest.mark.parametrize(
-    ("query", "param", "value"),
+    ("request_line", "authorization", "line"),
     [
-        ("to=now", "from", ""),
-        ("from=-1days", "to", ""),
-        ("from=2026-01-01&to=now", "from", "2026-01-01"),
-        ("from=-1days&to=now&limit=5001", "limit", "5001"),
-        ("from=-1days&to=now&limit=many", "limit", "many"),
-        ("from=-1days&to=now&offset=10001", "offset", "10001"),
-        ("from=-1days&to=now&offset=-1", "offset", "-1"),
+        (f"GET /reports/v2/{SUMMARY}", "Bearer TOKEN", f"GET /reports/v2/{SUMMARY}, token 1 -> 200"),
+        (f"GET /reports/v2/{SUMMARY}", "Bearer stolen", f"GET /reports/v2/{SUMMARY}, unknown token -> 401"),
+        (f"GET /reports/v2/{SUMMARY}", "", f"GET /reports/v2/{SUMMARY}, no token -> 401"),
+        ("GET /reports/v2/summary?access_token=x&to=now", "", "GET /reports/v2/summary?...&to=now, no token -> 401"),
+        ("GET /reports/v2/summary?from=TOKEN", "", "GET /reports/v2/summary?from=..., no token -> 401"),
+        ("GET /reports/v2/TOKEN", "", "GET /reports/v2/..., no token -> 401"),
+        ("POST /auth/v2/token?client_secret=x", "", "POST /auth/v2/token?... -> 404"),
+        ("GET /\x1b[31m\xe9", "", r"GET /\x1b[31m\xe9, no token -> 404"),
+        ("TRACE /", "", "TRACE / -> 501"),
+        ("GET / nonsense", "", "no HTTP request -> 400"),
     ],
 )
-def test_a_bad_parameter(sandbox: Sandbox, query: str, param: str, value: str) -> None:
-    answer = report_request(sandbox, f"reports/v2/activity?{query}")
-    error = {"param": param, "value": value, "error": f"invalid {param}"}
-    assert (answer.status_code, answer.json()) == (400, {"meta": {}, "data": {"errors": [error]}})
+def test_a_line_for_each_request_without_a_secret(request_line: str, authorization: str, line: str) -> None:
+    with Sandbox() as sandbox:
+        token = new_token(sandbox)
+        head = f"{request_line} HTTP/1.1\r\nAuthorization: {authorization}\r\nConnection: close\r\n\r\n"
+        exchange(sandbox, head.replace("TOKEN", token).encode("latin-1"))
+    assert sandbox.requests == [TOKEN, line]
+
+
+def test_an_unknown_scenario() -> None:
+    with pytest.raises(ValueError, match="there is no scenario 'revokd', only normal, expiry, revoked"):
+        Sandbox("revokd")
+
+
+# What clients do
+
+
+@pytest.fixture
+def quiet(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """After the test, no thread of the server is left, and nothing is on stderr."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert capfd.readouterr().err == ""
+
+
+POST = b"POST /auth/v2/token HTTP/1.1\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        *[(POST + b"Content-Length: %b\r\n\r\nbody" % n, b"400") for n in (b"x", b"", b"-1", b"9" * 30, b"\xb2")],
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (b"GET /reports/v2/summary?x=[1] HTTP/1.1\r\nConnection: close\r\n\r\n", b"401"),
+        (b"GET //[ HTTP/1.1\r\nConnection: close\r\n\r\n", b"404"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
+        (b"DELETE /reports/v2/summary HTTP/1.1\r\n\r\n", b"501"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n", b"Bad Request"),
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"414"),
+    ],
+)
+@pytest.mark.usefixtures("quiet")
+def test_whatever_is_sent_is_answered(sandbox: Sandbox, request_bytes: bytes, status: bytes) -> None:
+    answer = exchange(sandbox, request_bytes)
+    assert not answer or status in answer.partition(b"\r\n")[0]  # some systems drop it where not all was read
+    assert token_request(sandbox).status_code == 200
+
+
+def test_a_body_where_none_is_needed(sandbox: Sandbox) -> None:
+    with requests.Session() as session:
+        for _ in range(2):
+            answer = session.get(f"{sandbox.url}/reports/v2/{SUMMARY}", json={"much": "ado"}, timeout=5)
+            assert answer.status_code == 401
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_client_that_resets_in_the_middle(sandbox: Sandbox) -> None:
+    path = "/reports/v2/activity?from=-1days&to=now&limit=5000"
+    head = f"GET {path} HTTP/1.1\r\nAuthorization: Bearer {new_token(sandbox)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", sandbox.server_address[1]), timeout=10) as client:
+        client.sendall(head.encode())
+        assert client.recv(12) == b"HTTP/1.1 200"
+        reset(client)
+    assert report_request(sandbox, f"reports/v2/{SUMMARY}").status_code == 200
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_client_that_falls_silent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Handler, "timeout", 0.1)
+    assert exchange(sandbox, POST + b"Content-Length: 50\r\n\r\ngrant_type") == b""
+
+
+def test_an_error_of_the_server_itself_is_shown(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(Handler, "record")
+    assert exchange(sandbox, b"GET / HTTP/1.1\r\n\r\n") == b""
+    assert "AttributeError: 'Handler' object has no attribute 'record'" in capfd.readouterr().err
 
 
 # The command
 
 
-def test_a_script_that_is_not_there(run: Callable[..., Any]) -> None:
-    done = run("-m", "common.sandbox", "no_such_sample.py")
+@pytest.fixture
+def program(tmp_path: Any) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        (tmp_path / "program.py").write_text(text)
+        return str(tmp_path / "program.py")
+
+    return write
+
+
+def test_any_program_that_reads_the_variables(run: Any, program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    text = (
+        "import os, sys\n"
+        "for name in ('API_KEY', 'API_SECRET', 'REPORTS_URL', 'no_proxy', 'NO_PROXY'): print(os.environ[name])\n"
+        "raise SystemExit(int(sys.argv[1]))\n"
+    )
+    done = run(*SANDBOX, program(text), "7")
+    key, secret, reports_url, *no_proxy = done.stdout.splitlines()
+    assert (done.returncode, key, secret) == (7, "sandbox-key", "sandbox-secret")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/reports/v2", reports_url)
+    assert no_proxy == ["example.com,127.0.0.1"] * 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+def test_a_program_ended_by_a_signal(run: Any, program: Any) -> None:
+    killed = program("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    assert run(*SANDBOX, killed).returncode == 128 + signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 128 + 15), ("SIGINT", 130)])
+def test_the_program_ends_with_the_sandbox(program: Any, name: str, code: int) -> None:
+    waiting = program("import time\nprint('started', flush=True)\ntime.sleep(60)\n")
+    with started(*SANDBOX, waiting) as server:
+        assert server.stdout and server.stdout.readline() == "started\n"
+        server.send_signal(getattr(signal, name))
+        # The end of its output, which the program shares.
+        assert server.communicate(timeout=10) == ("", "")
+        assert server.returncode == code
+
+
+def test_a_script_that_is_not_there(run: Any) -> None:
+    done = run(*SANDBOX, "no_such_sample.py")
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no script no_such_sample.py" in done.stderr
 
 
-def test_the_exit_code_is_that_of_the_script(run: Callable[..., Any], tmp_path: Any) -> None:
-    (tmp_path / "script.py").write_text("raise SystemExit(7)")
-    assert run("-m", "common.sandbox", str(tmp_path / "script.py")).returncode == 7
-
-
-def test_a_port_in_use(run: Callable[..., Any], sandbox: Sandbox) -> None:
-    port = sandbox.url.rpartition(":")[2]
-    done = run("-m", "common.sandbox", "--port", port)
+@pytest.mark.parametrize("port", [None, "99999"])
+def test_a_port_that_cannot_be_used(run: Any, sandbox: Sandbox, port: str | None) -> None:
+    port = port or sandbox.url.rpartition(":")[2]
+    done = run(*SANDBOX, "--port", port)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].startswith(f"python3 -m common.sandbox: error: cannot serve on port {port} (")
+    assert f"-m common.sandbox: error: cannot serve on port {port} (" in done.stderr
     assert done.stderr.endswith("choose another --port, or none for a free one\n")
 
 
-def test_a_port_that_is_none(run: Callable[..., Any]) -> None:
-    done = run("-m", "common.sandbox", "--port", "99999")
-    assert done.returncode == 2
-    assert "cannot serve on port 99999" in done.stderr
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl-C for one process alone")
-def test_serving_until_ctrl_c() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "common.sandbox", "--port", str(port)]
-    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
-        assert server.stdout and server.stderr
-        lines = [server.stdout.readline() for _ in range(6)]
-        exports = dict(re.findall(r'^export (\w+)="(.*)"$', "".join(lines), re.M))
-        answer = requests.post(
-            exports["TOKEN_URL"],
-            data={"grant_type": "client_credentials"},
-            auth=(exports["API_KEY"], exports["API_SECRET"]),
-            timeout=5,
-        )
+def test_serving_until_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "it's.example")
+    names = ("API_KEY", "API_SECRET", "TOKEN_URL", "REPORTS_URL", "NO_PROXY", "no_proxy")
+    with started(*SANDBOX, "--show-requests") as server, requests.Session() as session:
+        assert server.stdout
+        lines = [server.stdout.readline() for _ in range(9)]
+        script = "".join(lines) + "".join(f'echo "${name}"\n' for name in names)
+        values = subprocess.check_output(["sh", "-c", script], text=True).splitlines()
+        key, secret, token_url, reports_url, *no_proxy = values
+        assert session.post(token_url, data=GRANT, auth=(key, secret), timeout=5).status_code == 200
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=10) == 0
-        assert server.stderr.read() == ""
-    assert exports["TOKEN_URL"] == f"http://127.0.0.1:{port}/auth/v2/token"
-    assert exports["REPORTS_URL"] == f"http://127.0.0.1:{port}/reports/v2"
-    assert "OAUTHLIB_INSECURE_TRANSPORT" not in exports
-    assert answer.status_code == 200
+        port = int(token_url.split(":")[2].partition("/")[0])
+        with Sandbox(port=port):  # free at once, although the client has not closed its connection
+            assert server.communicate() == ("", TOKEN + "\n")
+    assert token_url == f"http://127.0.0.1:{port}/auth/v2/token"
+    assert reports_url == f"http://127.0.0.1:{port}/reports/v2"
+    assert no_proxy == ["it's.example,127.0.0.1"] * 2
+    assert "OAUTHLIB_INSECURE_TRANSPORT" not in "".join(lines)
+    assert lines[-1].endswith("-m common.sandbox oauthlib_api_sample_client.py\n")

@@ -8,11 +8,13 @@ import socket
 import socketserver
 import ssl
 import struct
+import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Union
 
-from helpers import REPORT
+from helpers import KEY, REPORT, SECRET
 
 # A certificate, and its key, that only these tests use; its own authority.
 CERTIFICATE = Path(__file__).with_name("server.pem")
@@ -27,8 +29,14 @@ def http(status: int = 200, body: Any = REPORT, **headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
+def token(name: str, **headers: str) -> bytes:
+    return http(200, {"token_type": "bearer", "access_token": name, "expires_in": 3600}, **headers)
+
+
 def reset(connection: socket.socket) -> None:
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    """Let the end of the connection be a reset."""
+    linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
 def close(connection: socket.socket) -> None:
@@ -36,7 +44,8 @@ def close(connection: socket.socket) -> None:
 
 
 def silence(connection: socket.socket) -> None:
-    connection.recv(1)  # until the client goes away
+    while connection.recv(65536):
+        pass  # until the client goes away
 
 
 def then(first: bytes, ending: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
@@ -73,15 +82,19 @@ class Wire(Server):
     """Token endpoint and Reporting API.
 
     `token_answers` and `report_answers` are given in turn, the last one for ever; without them, tokens are `token-1`,
-    `token-2`, ... and reports are there for those in `valid`.
+    `token-2`, ... and reports are there for those in `valid`. `greetings` meet the first connections before TLS.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path = CERTIFICATE) -> None:
         super().__init__(("127.0.0.1", 0), WireHandler)
+        self.certificate = certificate
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(CERTIFICATE)
+        self.context.load_cert_chain(str(certificate))  # PyPy wants a str
+        self.token_url = f"https://localhost:{self.port}/auth/v2/token"
+        self.reports_url = f"https://localhost:{self.port}/reports/v2"
         self.lock = threading.Lock()
         self.connections = 0
+        self.greetings: list[Callable[[socket.socket], None] | None] = []
         self.heads: list[str] = []  # of the requests, in order
         self.token_answers: list[Answer] = []
         self.report_answers: list[Answer] = []
@@ -95,14 +108,8 @@ class Wire(Server):
         return ["POST" if head.startswith("POST") else bearer(head) for head in self.heads]
 
     def environment(self) -> dict[str, str]:
-        url = f"https://localhost:{self.port}"
-        return {
-            "API_KEY": "the-key",
-            "API_SECRET": "the-secret",
-            "TOKEN_URL": f"{url}/auth/v2/token",
-            "REPORTS_URL": f"{url}/reports/v2",
-            "REQUESTS_CA_BUNDLE": str(CERTIFICATE),
-        }
+        urls = {"TOKEN_URL": self.token_url, "REPORTS_URL": self.reports_url}
+        return {"API_KEY": KEY, "API_SECRET": SECRET, **urls, "REQUESTS_CA_BUNDLE": str(self.certificate)}
 
     def answer(self, head: str) -> Answer:
         with self.lock:
@@ -113,8 +120,7 @@ class Wire(Server):
             if head.startswith("POST"):
                 self.issued += 1
                 self.valid.add(f"token-{self.issued}")
-                token = {"token_type": "bearer", "access_token": f"token-{self.issued}", "expires_in": 3600}
-                return http(200, token)
+                return token(f"token-{self.issued}")
             if bearer(head) in self.valid:
                 return http()
         self.before_rejection()
@@ -147,6 +153,10 @@ class WireHandler(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         with self.server.lock:
             self.server.connections += 1
+            greeting = self.server.greetings.pop(0) if self.server.greetings else None
+        if greeting:
+            greeting(self.request)
+            return
         with self.server.context.wrap_socket(self.request, server_side=True) as connection:
             while True:
                 head = read_head(connection)
@@ -160,12 +170,12 @@ class WireHandler(socketserver.BaseRequestHandler):
 
 
 class Proxy(Server):
-    """Leads every CONNECT to the one server, as a proxy that opens TLS does; `refusal`: what to say instead."""
+    """Leads every CONNECT to the one server, as a proxy that opens TLS does; `refusals`: first answers to say no."""
 
-    def __init__(self, wire: Wire, refusal: bytes = b"") -> None:
+    def __init__(self, wire: Wire) -> None:
         super().__init__(("127.0.0.1", 0), ProxyHandler)
         self.wire = wire
-        self.refusal = refusal
+        self.refusals: list[bytes] = []
         self.heads: list[str] = []
 
 
@@ -174,8 +184,8 @@ class ProxyHandler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.server.heads.append(read_head(self.request))
-        if self.server.refusal:
-            self.request.sendall(self.server.refusal)
+        if self.server.refusals:
+            self.request.sendall(self.server.refusals.pop(0))
             return
         with socket.create_connection(("127.0.0.1", self.server.wire.port)) as onward:
             self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -186,12 +196,8 @@ class ProxyHandler(socketserver.BaseRequestHandler):
 
 
 def pump(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while True:
-            piece = source.recv(65536)
-            if not piece:
-                break
+    with suppress(OSError):
+        for piece in iter(lambda: source.recv(65536), b""):
             target.sendall(piece)
+    with suppress(OSError):
         target.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
