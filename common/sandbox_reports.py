@@ -139,7 +139,7 @@ NUMBERS = {"limit": range(1, 5001), "offset": range(10001)}
 def report(end_point: str, query: str) -> tuple[int, dict[str, Any]]:
     """Return the status and the body of the answer to `end_point?query`."""
     if end_point not in REPORTS:
-        return 404, {"message": "Not found"}
+        return 404, {"message": f"Not found; the sandbox has {', '.join(REPORTS)}"}
     values = {**REPORTS[end_point], **dict(parse_qsl(query, keep_blank_values=True))}
     errors = {name: "not implemented in the sandbox" for name in values if name not in REPORTS[end_point]}
     for name, allowed in NUMBERS.items():

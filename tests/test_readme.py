@@ -27,7 +27,8 @@ README = text_of("README.md")
 PROSE = re.sub(r"^ *```.*?^ *```$", "", README, flags=re.M | re.S)
 SCRIPTS = ("oauthlib_api_sample_client.py", "requests_api_sample_client.py")
 PROGRAMS = ("tests/programs/my_program.py", "tests/programs/test_my_program.py")
-MODULES = [f"common/{name}.py" for name in ("config", "session", "answers", "errors", "cli", "sandbox")]
+NAMES = ("config", "session", "answers", "errors", "cli", "sandbox", "sandbox_reports")
+MODULES = [f"common/{name}.py" for name in NAMES]
 CODE = "\n".join(text_of(name) for name in MODULES)
 
 
@@ -195,6 +196,7 @@ OTHERS = {  # of Python, pip and the shell
     "No module named 'common'",
     "Python was not found",
     "no matches found",
+    "unrecognized arguments",
 }
 
 

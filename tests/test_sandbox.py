@@ -96,7 +96,7 @@ def test_arguments_reach_the_sample(sample: Sample, run: Any, monkeypatch: pytes
     assert reports(sample, done.stdout) == [{"meta": {}, "data": {"count": 9462}}]
     assert len(re.findall(r"'access_token': '\S{500,}'", done.stderr)) == 1
     (line,) = failures(done.stderr)
-    assert '/nonsense: 404 Not Found ("Not found")' in line
+    assert '/nonsense: 404 Not Found ("Not found; the sandbox has summary, total-requests,' in line
 
 
 def test_help_fits_the_terminal(run: Any) -> None:

@@ -235,3 +235,9 @@ def test_netrc_is_not_consulted(sample: Sample, api: Api, tmp_path: Path, monkey
     basic, *others = [authorization for _, authorization in sent(api)]
     assert basic.startswith("Basic dGhlLWtleTp0aGUtc2VjcmV0")
     assert others == [f"Bearer {TOKEN}"] * 2 + [None]
+
+
+def test_an_empty_answer_is_whole_if_it_says_so(api: Api) -> None:
+    api.mock.get(URL, body="", headers={"Content-Length": "0"})
+    assert get().content == b""
+    assert len(api.requests) == 1
