@@ -37,7 +37,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     defaults = {"API_KEY": "", "API_SECRET": "", "TOKEN_URL": TOKEN_URL, "REPORTS_URL": REPORTS_URL, "ORG_ID": ""}
     # A value read from a file often ends in a newline.
     values = {name: environ.get(name, "").strip() or default for name, default in defaults.items()}
-    problems = [f"{name} {_problem(name, value)}" for name, value in values.items() if _problem(name, value)]
+    found = {name: _problem(name, value) for name, value in values.items()}
+    problems = [f"{name} {problem}" for name, problem in found.items() if problem]
     if problems:
         raise SettingsError("; ".join(problems))
     return Settings(

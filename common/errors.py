@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 import requests
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError, InvalidSchema, InvalidURL, ProxyError
 
-# The longest text shown of a server, and of this machine, where it may hold a path.
+# The longest text quoted from a server; and from this machine, whose messages may hold a long path.
 QUOTE_MAX = 200
 DETAIL_MAX = 2000
 
 # Tokens and secrets that this process has sent. They are never shown, whoever repeats them.
-secrets: set[str] = set()
+sent_secrets: set[str] = set()
 
 
 class ApiError(requests.RequestException):
@@ -184,7 +184,7 @@ def shown_url(url: str) -> str:
 
 def one_line(text: str, length: int = QUOTE_MAX) -> str:
     """Return text of whatever origin, fit to be shown: no secret, no control character, one line, not too long."""
-    for secret in tuple(secrets):  # other threads may be adding to them
+    for secret in sorted(sent_secrets, key=len, reverse=True):  # one may be part of another
         text = text.replace(secret, "...")
     text = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * length]).split())
     return text if len(text) <= length else text[:length] + "..."
@@ -196,7 +196,7 @@ def hide_secrets(request: requests.PreparedRequest) -> None:
     sent = [credentials]
     if scheme == "Basic":
         sent.append(base64.b64decode(credentials).decode("latin-1").partition(":")[2])
-    secrets.update(secret for secret in sent if len(secret) >= 4)  # a shorter one would blot out ordinary words
+    sent_secrets.update(secret for secret in sent if len(secret) >= 4)  # a shorter one would blot out ordinary words
 
 
 def _could_not(request: requests.PreparedRequest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import re
 import time
@@ -49,7 +50,7 @@ class ApiAdapter(HTTPAdapter):
         hide_secrets(request)
         timeout = timeout or TIMEOUT
         read_timeout = timeout[1] if isinstance(timeout, tuple) else timeout
-        if str(request.url).startswith("http:"):  # config.py allows it for loopback only, where no proxy belongs
+        if str(request.url).startswith("http:"):  # for loopback (config.py refuses others), where no proxy belongs
             proxies = {}
         retries = 0
         while True:
@@ -58,7 +59,7 @@ class ApiAdapter(HTTPAdapter):
             try:
                 response = self._exchange(request, timeout, verify, cert, proxies)
             except Exception as error:  # those of urllib3 and http.client too, of which requests lets some through
-                cause = cause_of(error, read_timed_out=time.monotonic() - started >= read_timeout)
+                cause = cause_of(error, read_timed_out=time.monotonic() - started >= (read_timeout or math.inf))
                 if retries == RETRIES or not cause.temporary:
                     raise no_answer(cause, error, request) from error
                 reason = cause.words
@@ -82,8 +83,10 @@ class ApiAdapter(HTTPAdapter):
                     raise OverflowError
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"not whole after {ANSWER_TIME} seconds")
-        if response.status_code == 200 and not size and "Content-Length" not in response.headers:
-            raise ConnectionError("the answer ends in its headers")  # to http.client that is their end
+        # http.client takes a connection that is closed among the headers for their end.
+        has_length = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+        if response.status_code == 200 and not size and not has_length:
+            raise ConnectionError("the answer ends in its headers")
         response._content = b"".join(pieces)
         response.encoding = "utf-8"  # JSON is (RFC 8259), whatever the header says
         return response
@@ -127,8 +130,10 @@ class ApiSession(requests.Session):
         target = urlsplit(url)
         host = target.hostname or ""
         is_dns_name = re.fullmatch(r"([a-z0-9-]{1,63}\.)+[a-z]+", host)
-        regional = target.scheme == "https" and is_dns_name and host.endswith(TRUSTED_DOMAINS)
-        if response.request.method != "GET" or (self.should_strip_auth(response.url, url) and not regional):
+        # A port that is no number raises ValueError.
+        regional = target.scheme == "https" and target.port != 0 and is_dns_name and host.endswith(TRUSTED_DOMAINS)
+        trusted = regional or not self.should_strip_auth(response.url, url)
+        if response.request.method != "GET" or "@" in target.netloc or not trusted:
             raise untrusted_redirect(response, url)
 
 

@@ -59,7 +59,7 @@ def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     monkeypatch.setattr(socket, "getaddrinfo", look_up_loopback)
     monkeypatch.setattr(socket, "gethostbyname", look_up_nothing)  # asked by macOS' list of hosts without a proxy
     yield
-    errors.secrets.clear()
+    errors.sent_secrets.clear()
     for sample in SAMPLES:
         for logger in (logging.getLogger("common"), logging.getLogger(sample.module.__name__)):
             logger.handlers = []

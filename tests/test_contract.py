@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import errno
 import io
 import json
 import logging
@@ -14,7 +15,9 @@ from typing import Any
 import pytest
 import requests
 from helpers import KEY, REPORT, SAMPLES, SECOND, SECRET, SUMMARY, TOKEN, Api, Clock, Main, Sample, run_process
+from oauthlib.oauth2 import InsecureTransportError
 
+from common import cli
 from common.config import TOKEN_URL
 from common.errors import ApiError, TokenRejected
 from common.session import TIMEOUT
@@ -281,6 +284,45 @@ def test_without_docstrings(sample: Sample, run: Any) -> None:
     done = run("-OO", sample.script)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Settings: API_KEY is not set")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, ""),
+        (OSError(errno.EPIPE, "Broken pipe"), 0, ""),
+        (OSError(errno.EINVAL, "Invalid argument"), 0, ""),
+        (OSError(errno.ENOSPC, "No space left"), 1, "Cannot write the report: No space left\n"),
+        (
+            InsecureTransportError(),
+            1,
+            f"oauthlib refuses plain http. To use the sandbox, let it start the script: {cli.SANDBOX} script.py\n",
+        ),
+    ],
+)
+def test_how_a_run_ends(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    error: BaseException,
+    code: int,
+    line: str,
+) -> None:
+    def main() -> int:
+        raise error
+
+    main.__module__ = "common"  # whose logger is reset after each test
+    monkeypatch.setattr(sys, "argv", ["folder/script.py"])
+    with open(tmp_path / "out", "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert cli.run(main, InsecureTransportError) == code
+    assert capsys.readouterr().err == line
+
+
+def test_no_stdout(sample: Sample, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert sample.main() == 1
+    assert capsys.readouterr().err == "Cannot write the report: stdout is closed\n"
 
 
 def test_the_sandbox_by_hand(run: Any, credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:

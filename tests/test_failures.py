@@ -14,6 +14,7 @@ import pytest
 import requests
 from helpers import KEY, SECOND, SECRET, SUMMARY, TOKEN, Api, Main, Sample, no_answer
 
+from common import errors
 from common.answers import read_report
 from common.config import REPORTS_URL, TOKEN_URL
 from common.errors import ELSEWHERE, LOGIN, NOT_FOLLOWED, REMEDIES, SERVICE, URLS, ApiError
@@ -138,6 +139,11 @@ def test_what_is_a_report(sample: Sample, api: Api, report: Any) -> None:
     api.token(TOKEN)
     api.report(json=report)
     assert sample.query(sample.new(), SUMMARY) == report
+
+
+def test_a_secret_within_another_one() -> None:
+    errors.sent_secrets.update(["hush", "hush-and-more"])
+    assert errors.one_line("a hush-and-more hush b") == "a ... ... b"
 
 
 @pytest.mark.parametrize("brackets", [("[", "]"), ('{"a":', "}")])

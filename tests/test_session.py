@@ -63,6 +63,7 @@ def test_the_token_goes_along_to_a_trusted_host(api: Api, source: str, target: s
         (URL, "https://umbrella.com.evil.example/"),
         (URL, "https://evilumbrella.com/"),
         (URL, "https://api.umbrella.com@evil.example/"),
+        (URL, "https://user:password@api.umbrella.com/"),
         (URL, "https://evil.example/.cisco.com"),
         (URL, "https://evil.example?.cisco.com"),
         (URL, "https://[fe80::1%25.cisco.com]/x"),
@@ -211,6 +212,12 @@ def test_each_retry_names_its_cause_and_its_pause(
 # What requests.Session takes, and gives
 
 
+def test_no_read_timeout_at_all(api: Api, clock: Clock) -> None:
+    api.mock.get(URL, body=requests.ConnectionError(ConnectionResetError()))
+    api.mock.get(URL, json=REPORT)
+    assert ApiSession().get(URL, timeout=(5, None)).json() == REPORT
+
+
 def test_a_timeout_of_ones_own_by_position(api: Api) -> None:
     api.mock.get(f"{URL}?limit=1", json=REPORT)
     ApiSession().request("GET", URL, {"limit": "1"}, None, None, None, None, None, 5)
@@ -237,7 +244,8 @@ def test_netrc_is_not_consulted(sample: Sample, api: Api, tmp_path: Path, monkey
     assert others == [f"Bearer {TOKEN}"] * 2 + [None]
 
 
-def test_an_empty_answer_is_whole_if_it_says_so(api: Api) -> None:
-    api.mock.get(URL, body="", headers={"Content-Length": "0"})
+@pytest.mark.parametrize("length", [{"Content-Length": "0"}, {"Transfer-Encoding": "chunked"}])
+def test_an_empty_answer_is_whole_if_it_says_so(api: Api, length: dict[str, str]) -> None:
+    api.mock.get(URL, body="", headers=length)
     assert get().content == b""
     assert len(api.requests) == 1

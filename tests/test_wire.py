@@ -124,6 +124,7 @@ MISBEHAVIOUR: dict[str, tuple[Answer, int, str]] = {
         1,
         MALFORMED,
     ),
+    "bad port": (http(302, {}, Location="https://api.umbrella.com:99999/x"), 1, MALFORMED),
     "two lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}", 1, MALFORMED),
     "endless": (lambda connection: pieces(connection, 0x10000, 0), 1, "the answer is too large"),
 }
