@@ -15,18 +15,17 @@ import subprocess
 import sys
 import time
 
+from common.cli import SANDBOX
 from common.sandbox_reports import REPORTS
 from common.sandbox_server import SCENARIOS, Sandbox
 
 __all__ = ["REPORTS", "SCENARIOS", "Sandbox"]
 
-COMMAND = f"{os.path.basename(sys.executable)} -m common.sandbox"
-
 
 def main() -> int:
     """Run one program and return its exit code, or serve until Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog=COMMAND,
+        prog=SANDBOX,
         description=(__doc__ or "").partition("\n")[0],
         epilog="scenarios:\n" + "\n".join(f"  {name:<11}{text}" for name, text in SCENARIOS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -77,7 +76,7 @@ def serve(sandbox: Sandbox) -> int:
             print(f"export {name}={shlex.quote(value)}")
     print("# Paste the lines above into another terminal. The sandbox serves until Ctrl-C.")
     print("# oauthlib refuses plain http, so the sandbox has to start that sample itself; type instead:")
-    print(f"#   {COMMAND} oauthlib_api_sample_client.py", flush=True)
+    print(f"#   {SANDBOX} oauthlib_api_sample_client.py", flush=True)
     while True:
         time.sleep(3600)
 

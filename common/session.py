@@ -100,7 +100,7 @@ class ApiAdapter(HTTPAdapter):
 class ApiSession(requests.Session):
     """A requests.Session for this API, by itself or as the first base of another kind of session.
 
-    `adapter`: the connections to use, where several sessions share them. Every failure to get an answer is an ApiError.
+    `adapter`: the connections to use, where several sessions share them. A request that fails once sent is an ApiError.
     """
 
     def __init__(self, adapter: ApiAdapter | None = None, **kwargs: Any) -> None:
