@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from common.errors import ELSEWHERE, REMEDIES, TokenRejected, bad_answer, json_body
+from common.errors import REMEDIES, SET_REPORTS_URL, TokenRejected, bad_answer, json_body
 
 # No report of this API is nested half as deeply; Python gives up printing at about 1000 levels.
 LEVELS_MAX = 100
@@ -63,7 +63,7 @@ def read_report(response: requests.Response) -> Any:
     if not isinstance(data, (dict, list)):
         raise bad_answer(response, "there is no data in it")
     if isinstance(data, dict) and list(data) == ["redirect"]:
-        raise bad_answer(response, f"the data is at {data['redirect']}", ELSEWHERE)
+        raise bad_answer(response, f"the data is at {data['redirect']}", SET_REPORTS_URL)
     if _is_deeper_than(LEVELS_MAX, report):
         raise bad_answer(response, "it is nested too deeply")
     return report

@@ -64,10 +64,10 @@ def _end_point(text: str) -> str:
     return end_point
 
 
-def run(main: Callable[[], int], *refusals: type[Exception]) -> int:
+def run(main: Callable[[], int], *plain_http_errors: type[Exception]) -> int:
     """Call `main` and return the exit code: its own, or 1, 2 or 130 after one line on stderr.
 
-    `refusals`: what the script's library raises where it refuses plain http.
+    `plain_http_errors`: what the script's library raises where it refuses plain http.
     """
     log = _log_to_stderr(main.__module__)
     if sys.stdout is None:
@@ -84,7 +84,7 @@ def run(main: Callable[[], int], *refusals: type[Exception]) -> int:
     except requests.RequestException as error:  # ApiError, or what requests says before it sends
         log.error(error)
         return 1
-    except refusals:
+    except plain_http_errors:
         log.error("oauthlib refuses plain http. To use the sandbox, let it start the script: %s", sandbox)
         return 1
     except KeyboardInterrupt:

@@ -34,7 +34,28 @@ class TokenRejected(ApiError):
 # What is asked for, by the method of the request.
 ASKED_FOR = {"POST": "token", "GET": "report"}
 
-# Remedies, by what is asked for and by the HTTP status of the answer.
+# What to do about it.
+CHECK_URLS = "Check TOKEN_URL, REPORTS_URL and any proxy on the way."
+NOT_FOLLOWED = f"Neither the secret nor the token is sent there. {CHECK_URLS}"
+SET_REPORTS_URL = "Set REPORTS_URL to that address, without the end point."
+TRY_LATER = "The service has a problem: try again later."
+LOG_IN = "The network asks for a login: open a web page in a browser, log in, then try again."
+ASK_FOR_LESS = "Check the network and any proxy. For a report, ask for a shorter period or a smaller limit."
+CHECK_NETWORK = "Check the network, the URL, and whether HTTPS_PROXY must be set."
+CHECK_ACCESS = "Check that the file in REQUESTS_CA_BUNDLE can be read, and that no firewall forbids the connection."
+CHECK_PORT = "Check the port in the URL, and that HTTPS_PROXY starts with http:// where the proxy itself uses no TLS."
+CHECK_PROXY = "Check the host and the port in HTTPS_PROXY."
+SET_PROXY_URL = (
+    "HTTPS_PROXY must look like http://user:password@proxy:8080. In the password, write %40 for @ and %23 for #."
+)
+SET_PROXY_LOGIN = "Check the user name and password in HTTPS_PROXY, such as http://user:password@proxy:8080."
+ASK_PROXY_ADMINS = "Ask the administrators of the proxy whether it allows this host, or has a problem."
+SET_CA_BUNDLE = "If a proxy opens TLS, set REQUESTS_CA_BUNDLE to a file that holds its CA certificate."
+CHECK_CA_BUNDLE = "REQUESTS_CA_BUNDLE must name a file of certificates in PEM format."
+CHECK_CLOCK = "Check this machine's clock. If it is right, the server needs a new certificate: tell its administrators."
+UPDATE_PYTHON = "Update this Python. If that does not help, the server or a proxy on the way is too old."
+
+# What to do about a status, by what is asked for.
 REMEDIES = {
     "token": {
         401: "Check API_KEY and API_SECRET. The key may also have expired, or be restricted to other networks.",
@@ -49,11 +70,6 @@ REMEDIES = {
         429: "An organization is allowed about 5 reports a second: wait, then try again.",
     },
 }
-SERVICE = "The service has a problem: try again later."
-LOGIN = "The network asks for a login: open a web page in a browser, log in, then try again."
-URLS = "Check TOKEN_URL, REPORTS_URL and any proxy on the way."
-ELSEWHERE = "Set REPORTS_URL to that address, without the end point."
-NOT_FOLLOWED = f"Neither the secret nor the token is sent there. {URLS}"
 
 
 class Cause(NamedTuple):
@@ -64,60 +80,43 @@ class Cause(NamedTuple):
     temporary: bool = False
 
 
-NETWORK = "Check the network, the URL, and whether HTTPS_PROXY must be set."
-SMALLER = "Check the network and any proxy. For a report, ask for a shorter period or a smaller limit."
-PROXY_HOST = "Check the host and the port in HTTPS_PROXY."
-PROXY_LOGIN = "Check the user name and password in HTTPS_PROXY, such as http://user:password@proxy:8080."
-PROXY_URL = (
-    "HTTPS_PROXY must look like http://user:password@proxy:8080. In the password, write %40 for @ and %23 for #."
-)
-PROXY_RULES = "Ask the administrators of the proxy whether it allows this host, or has a problem."
-CA_BUNDLE = "If a proxy opens TLS, set REQUESTS_CA_BUNDLE to a file that holds its CA certificate."
-CA_FILE = "REQUESTS_CA_BUNDLE must name a file of certificates in PEM format."
-PERMISSION = "Check that the file in REQUESTS_CA_BUNDLE can be read, and that no firewall forbids the connection."
-CLOCK = "Check the clock of this machine. If it is right, the server needs a new certificate: tell its administrators."
-VERSION = "Update this Python. If that does not help, the server or a proxy on the way is too old."
-PORT = "Check the port in the URL, and that HTTPS_PROXY starts with http:// where the proxy itself uses no TLS."
-ADDRESSES = "Check TOKEN_URL, REPORTS_URL, HTTPS_PROXY and any proxy on the way."
-
-NO_CONNECTION = Cause("no connection", NETWORK, temporary=True)
-NO_CONNECTION_IN_TIME = Cause("no connection in time", NETWORK, temporary=True)
-NO_ANSWER_IN_TIME = Cause("no answer in time", SMALLER)
-MALFORMED = Cause("malformed address or answer", ADDRESSES)
-TOO_EARLY = Cause("the connection was closed too early", SMALLER, temporary=True)
-NO_PROXY = Cause("no connection to the proxy", PROXY_HOST, temporary=True)
-LOOK_UP = Cause("the host name could not be looked up", NETWORK, temporary=True)
+NO_CONNECTION = Cause("no connection", CHECK_NETWORK, temporary=True)
+NO_CONNECTION_IN_TIME = Cause("no connection in time", CHECK_NETWORK, temporary=True)
+NO_ANSWER_IN_TIME = Cause("no answer in time", ASK_FOR_LESS)
+MALFORMED = Cause("malformed address or answer", CHECK_URLS)
+CLOSED_TOO_EARLY = Cause("the connection was closed too early", ASK_FOR_LESS, temporary=True)
+NO_PROXY = Cause("no connection to the proxy", CHECK_PROXY, temporary=True)
+PROXY_CANNOT = Cause("the proxy has no connection", ASK_PROXY_ADMINS, temporary=True)
+LOOK_UP_FAILED = Cause("the host name could not be looked up", CHECK_NETWORK, temporary=True)
+OTHER_HOST = Cause("the certificate is for another host", CHECK_URLS)
+NOT_VALID_NOW = Cause("the certificate is not valid now", CHECK_CLOCK)
 
 # The first row for which an exception of the chain has one of the types, and a text that matches from its beginning.
 # ConnectionError, TimeoutError and PermissionError are the built-in ones.
 CAUSES: tuple[tuple[Any, str, Cause], ...] = (
-    ((InvalidURL, InvalidSchema), "", Cause("invalid proxy URL", PROXY_URL)),
-    (OSError, "Tunnel connection failed: 407", Cause("the proxy asks for a user name and password", PROXY_LOGIN)),
-    (OSError, "Tunnel connection failed: 50[234]", Cause("the proxy has no connection", PROXY_RULES, temporary=True)),
-    (OSError, "Tunnel connection failed", Cause("the proxy refuses the connection", PROXY_RULES)),
+    ((InvalidURL, InvalidSchema), "", Cause("invalid proxy URL", SET_PROXY_URL)),
+    (OSError, "Tunnel connection failed: 407", Cause("the proxy asks for a user name and password", SET_PROXY_LOGIN)),
+    (OSError, "Tunnel connection failed: 50[234]", PROXY_CANNOT),
+    (OSError, "Tunnel connection failed", Cause("the proxy refuses the connection", ASK_PROXY_ADMINS)),
     (ProxyError, ".*(NewConnection|NameResolution|ConnectTimeout)Error", NO_PROXY),
-    (ssl.SSLError, ".*certificate (has expired|is not yet valid)", Cause("the certificate is not valid now", CLOCK)),
-    (
-        (ssl.SSLError, ValueError),
-        ".*mismatch, cert|.*doesn't match",
-        Cause("the certificate is for another host", URLS),
-    ),
-    (ssl.SSLError, ".*CERTIFICATE_VERIFY_FAILED", Cause("the certificate is not trusted", CA_BUNDLE)),
-    (OSError, r"Could not find a suitable TLS CA|\[X509", Cause("the CA certificates cannot be read", CA_FILE)),
-    (ssl.SSLError, ".*(PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL)", Cause("no TLS version in common", VERSION)),
-    (ssl.SSLError, ".*(WRONG_VERSION|RECORD_LAYER|LENGTH_TOO_LONG)", Cause("the port does not use TLS", PORT)),
-    (socket.gaierror, rf"\[Errno {socket.EAI_AGAIN}\]", LOOK_UP),
-    (socket.gaierror, "", Cause("unknown host name", NETWORK)),
+    (ssl.SSLError, ".*certificate (has expired|is not yet valid)", NOT_VALID_NOW),
+    ((ssl.SSLError, ValueError), ".*mismatch, cert|.*doesn't match", OTHER_HOST),
+    (ssl.SSLError, ".*CERTIFICATE_VERIFY_FAILED", Cause("the certificate is not trusted", SET_CA_BUNDLE)),
+    (OSError, r"Could not find a suitable TLS CA|\[X509", Cause("the CA certificates cannot be read", CHECK_CA_BUNDLE)),
+    (ssl.SSLError, ".*(PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL)", Cause("no TLS version in common", UPDATE_PYTHON)),
+    (ssl.SSLError, ".*(WRONG_VERSION|RECORD_LAYER|LENGTH_TOO_LONG)", Cause("the port does not use TLS", CHECK_PORT)),
+    (socket.gaierror, rf"\[Errno {socket.EAI_AGAIN}\]", LOOK_UP_FAILED),
+    (socket.gaierror, "", Cause("unknown host name", CHECK_NETWORK)),
     (requests.ConnectTimeout, "", NO_CONNECTION_IN_TIME),
     ((requests.Timeout, socket.timeout, TimeoutError), "", NO_ANSWER_IN_TIME),
-    (PermissionError, "", Cause("the system does not permit it", PERMISSION)),
+    (PermissionError, "", Cause("the system does not permit it", CHECK_ACCESS)),
     (ConnectionRefusedError, "", NO_CONNECTION),
     (HTTPException, "InvalidChunkLength", MALFORMED),
-    ((ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, ChunkedEncodingError), "", TOO_EARLY),
-    (OverflowError, "", Cause("the answer is too large", SMALLER)),
-    (requests.TooManyRedirects, "", Cause("too many redirects", URLS)),
+    ((ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, ChunkedEncodingError), "", CLOSED_TOO_EARLY),
+    (OverflowError, "", Cause("the answer is too large", ASK_FOR_LESS)),
+    (requests.TooManyRedirects, "", Cause("too many redirects", CHECK_URLS)),
     ((HTTPException, ValueError, ContentDecodingError), "", MALFORMED),
-    (ssl.SSLError, "", Cause("no TLS connection", URLS)),
+    (ssl.SSLError, "", Cause("no TLS connection", CHECK_URLS)),
     (OSError, "", NO_CONNECTION),
     (Exception, "", MALFORMED),
 )
@@ -206,12 +205,12 @@ def _could_not(request: requests.PreparedRequest) -> str:
 def _remedy(response: requests.Response) -> str:
     status = response.status_code
     if status == 511:
-        return LOGIN
+        return LOG_IN
     if status >= 500:
-        return SERVICE
+        return TRY_LATER
     if _is_web_page(response) and status != 429:
-        return URLS  # a gateway knows nothing of the API key
-    return REMEDIES.get(ASKED_FOR.get(str(response.request.method), ""), {}).get(status, URLS)
+        return CHECK_URLS  # a gateway knows nothing of the API key
+    return REMEDIES.get(ASKED_FOR.get(str(response.request.method), ""), {}).get(status, CHECK_URLS)
 
 
 def _is_web_page(response: requests.Response) -> bool:

@@ -17,7 +17,7 @@ from helpers import KEY, SECOND, SECRET, SUMMARY, TOKEN, Api, Main, Sample, no_a
 from common import errors
 from common.answers import read_report
 from common.config import REPORTS_URL, TOKEN_URL
-from common.errors import ELSEWHERE, LOGIN, NOT_FOLLOWED, REMEDIES, SERVICE, URLS, ApiError
+from common.errors import CHECK_URLS, LOG_IN, NOT_FOLLOWED, REMEDIES, SET_REPORTS_URL, TRY_LATER, ApiError
 from common.session import RETRIES, ApiSession
 
 TRIES = 1 + RETRIES
@@ -48,25 +48,25 @@ Case = Tuple[int, Dict[str, Any], int, str, str]
 NO_OBJECT = "200 OK, but it is not a JSON object"
 
 NO_TOKEN: list[Case] = [
-    (400, message("grant_type?"), 1, '400 Bad Request ("grant_type?")', URLS),
+    (400, message("grant_type?"), 1, '400 Bad Request ("grant_type?")', CHECK_URLS),
     (401, message("No"), 1, '401 Unauthorized ("No")', REMEDIES["token"][401]),
     (403, message("No"), 1, '403 Forbidden ("No")', REMEDIES["token"][403]),
-    (403, {"body": "\n<h1>Blocked</h1>"}, 1, "403 Forbidden (a web page)", URLS),
-    (404, {"body": ""}, 1, "404 Not Found (no explanation)", URLS),
-    (405, {"body": "x", "content_type": "Text/HTML"}, 1, "405 Method Not Allowed (a web page)", URLS),
+    (403, {"body": "\n<h1>Blocked</h1>"}, 1, "403 Forbidden (a web page)", CHECK_URLS),
+    (404, {"body": ""}, 1, "404 Not Found (no explanation)", CHECK_URLS),
+    (405, {"body": "x", "content_type": "Text/HTML"}, 1, "405 Method Not Allowed (a web page)", CHECK_URLS),
     (429, message("Slow"), TRIES, '429 Too Many Requests ("Slow")', REMEDIES["token"][429]),
-    (499, {"body": ""}, 1, "499 (no explanation)", URLS),
-    (500, message("Oh"), TRIES, '500 Internal Server Error ("Oh")', SERVICE),
-    (501, {"body": "what"}, 1, '501 Not Implemented ("what")', SERVICE),
-    (511, {"body": "<p>Log in"}, 1, "511 Network Authentication Required (a web page)", LOGIN),
-    (204, {"body": ""}, 1, "204 No Content, but it is not a JSON object", URLS),
-    (304, {"body": ""}, 1, "304 Not Modified (no explanation)", URLS),
-    (200, {"body": "<body>Log in"}, 1, "200 OK, but it is not a JSON object (a web page)", URLS),
-    (200, message("Hi"), 1, '200 OK, but there is no access_token in it ("Hi")', URLS),
-    *[(200, {"body": text}, 1, NO_OBJECT, URLS) for text in (b"\xff\xfe", "[" * 100_000, f"access_token={TOKEN}")],
-    *[(200, {"json": value}, 1, NO_OBJECT, URLS) for value in (TOKEN, [TOKEN])],
+    (499, {"body": ""}, 1, "499 (no explanation)", CHECK_URLS),
+    (500, message("Oh"), TRIES, '500 Internal Server Error ("Oh")', TRY_LATER),
+    (501, {"body": "what"}, 1, '501 Not Implemented ("what")', TRY_LATER),
+    (511, {"body": "<p>Log in"}, 1, "511 Network Authentication Required (a web page)", LOG_IN),
+    (204, {"body": ""}, 1, "204 No Content, but it is not a JSON object", CHECK_URLS),
+    (304, {"body": ""}, 1, "304 Not Modified (no explanation)", CHECK_URLS),
+    (200, {"body": "<body>Log in"}, 1, "200 OK, but it is not a JSON object (a web page)", CHECK_URLS),
+    (200, message("Hi"), 1, '200 OK, but there is no access_token in it ("Hi")', CHECK_URLS),
+    *[(200, {"body": text}, 1, NO_OBJECT, CHECK_URLS) for text in (b"\xff", "[" * 100_000, f"access_token={TOKEN}")],
+    *[(200, {"json": value}, 1, NO_OBJECT, CHECK_URLS) for value in (TOKEN, [TOKEN])],
     *[
-        (200, {"json": {"access_token": TOKEN, name: value}}, 1, f"200 OK, but {problem}", URLS)
+        (200, {"json": {"access_token": TOKEN, name: value}}, 1, f"200 OK, but {problem}", CHECK_URLS)
         for problem, name, values in (
             ("there is no access_token in it", "access_token", [None, {"a": 1}]),
             ("its access_token does not fit into a header", "access_token", ["  ", "a\r\nX-Evil: 1", "schlüssel"]),
@@ -88,27 +88,21 @@ NO_REPORT: list[Case] = [
     (400, {"json": {"error": "invalid_request"}}, 2, '400 Bad Request ("invalid_request")', REMEDIES["report"][401]),
     (401, {"json": {"data": {"error": "No"}}}, 2, '401 Unauthorized ("No")', REMEDIES["report"][401]),
     (403, message("Access denied"), 1, '403 Forbidden ("Access denied")', REMEDIES["report"][403]),
-    (403, {"body": "<!DOCTYPE html>"}, 1, "403 Forbidden (a web page)", URLS),
+    (403, {"body": "<!DOCTYPE html>"}, 1, "403 Forbidden (a web page)", CHECK_URLS),
     (404, {"json": GONE}, 1, '404 Not Found ("gone: long ago")', REMEDIES["report"][404]),
     (429, {"body": "<html>"}, TRIES, "429 Too Many Requests (a web page)", REMEDIES["report"][429]),
     (429, {"headers": {"Retry-After": "31"}}, 1, f"{SLOW} 31 seconds", REMEDIES["report"][429]),
     (429, {"headers": {"Retry-After": LATER}}, 1, f"{SLOW} {LATER}", REMEDIES["report"][429]),
-    (502, {"body": "<html></html>"}, TRIES, "502 Bad Gateway (a web page)", SERVICE),
-    (503, {"json": {}}, TRIES, "503 Service Unavailable (no explanation)", SERVICE),
-    (504, {"body": "upstream"}, TRIES, '504 Gateway Timeout ("upstream")', SERVICE),
-    (409, {"json": [1]}, 1, '409 Conflict ("[1]")', URLS),
-    (300, {"body": "many"}, 1, "300 Multiple Choices (no explanation)", URLS),
-    (200, {"body": '{"meta": {}, "da'}, 1, NO_OBJECT, URLS),
-    (200, {"json": "\x1b[31m"}, 1, NO_OBJECT, URLS),
-    (200, message("Try later"), 1, '200 OK, but there is no data in it ("Try later")', URLS),
-    (200, {"json": {"data": 1}}, 1, "200 OK, but there is no data in it", URLS),
-    (
-        200,
-        {"json": {"data": {"redirect": f"https://[{TOKEN}"}}},
-        1,
-        "200 OK, but the data is at https://[...",
-        ELSEWHERE,
-    ),
+    (502, {"body": "<html></html>"}, TRIES, "502 Bad Gateway (a web page)", TRY_LATER),
+    (503, {"json": {}}, TRIES, "503 Service Unavailable (no explanation)", TRY_LATER),
+    (504, {"body": "upstream"}, TRIES, '504 Gateway Timeout ("upstream")', TRY_LATER),
+    (409, {"json": [1]}, 1, '409 Conflict ("[1]")', CHECK_URLS),
+    (300, {"body": "many"}, 1, "300 Multiple Choices (no explanation)", CHECK_URLS),
+    (200, {"body": '{"meta": {}, "da'}, 1, NO_OBJECT, CHECK_URLS),
+    (200, {"json": "\x1b[31m"}, 1, NO_OBJECT, CHECK_URLS),
+    (200, message("Try later"), 1, '200 OK, but there is no data in it ("Try later")', CHECK_URLS),
+    (200, {"json": {"data": 1}}, 1, "200 OK, but there is no data in it", CHECK_URLS),
+    (200, {"json": {"data": {"redirect": f"//[{TOKEN}"}}}, 1, "200 OK, but the data is at //[...", SET_REPORTS_URL),
 ]
 
 
