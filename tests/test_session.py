@@ -139,11 +139,11 @@ def test_the_detour_is_made_once(sample: Sample, api: Api, caplog: pytest.LogCap
 
 def test_each_hop_is_told_once(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="common")
-    for number in (1, 2):
-        redirect(api, f"{URL}{number - 1 or ''}", f"{URL}{number}")
-    api.mock.get(f"{URL}2", json=REPORT)
+    redirect(api, URL, f"{URL}/1")
+    redirect(api, f"{URL}/1", f"{URL}/2")
+    api.mock.get(f"{URL}/2", json=REPORT)
     get()
-    assert caplog.messages == [f"Redirected to {URL}1", f"Redirected to {URL}2"]
+    assert caplog.messages == [f"Redirected to {URL}/1", f"Redirected to {URL}/2"]
 
 
 def test_a_redirect_to_another_report_leaves_the_base(sample: Sample, api: Api) -> None:
