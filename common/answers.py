@@ -24,7 +24,7 @@ def read_token(response: requests.Response) -> dict[str, Any]:
         raise bad_answer(response, "there is no access_token in it")
     access_token = token["access_token"].strip()
     if not (access_token and access_token.isascii() and access_token.isprintable()):
-        raise bad_answer(response, "its access_token does not fit into a header")
+        raise bad_answer(response, "its access_token is not a valid header value")
     token_type = token.get("token_type") or "bearer"
     if str(token_type).lower() != "bearer":
         raise bad_answer(response, "its token_type is not bearer")

@@ -52,7 +52,7 @@ def arguments(description: str | None) -> argparse.Namespace:
         help=f'what to report, relative to REPORTS_URL (default: "{END_POINT}" twice, to show reuse of the token)',
     )
     parser.add_argument(
-        "--show-token", action="store_true", help="log the whole access token, not its first characters"
+        "--show-token", action="store_true", help="log the whole access token, not just its first characters"
     )
     return parser.parse_args()
 

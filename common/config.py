@@ -56,7 +56,7 @@ def _problem(name: str, value: str) -> str | None:
     if value.strip("'\"") in ("your key", "your secret") or ("<" in value and ">" in value):
         return "is still a placeholder"
     if not (value.isascii() and value.isprintable()):
-        return "has a character that does not fit into a header"
+        return "has a character that is not allowed in a header"
     if name == "API_KEY" and ":" in value:  # RFC 7617: the colon ends the user-id
         return "has a colon: set the key alone, and the secret in API_SECRET"
     return _url_problem(value) if name.endswith("_URL") else None
@@ -74,7 +74,7 @@ def _url_problem(value: str) -> str | None:
     if url.username is not None:
         return "must not contain a user name or password"
     if url.scheme == "http" and not _is_loopback(url.hostname or ""):
-        return "must start with https: the secret and the token would travel in clear"
+        return "must start with https: otherwise the secret and the token are not encrypted"
     return None
 
 

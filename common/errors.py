@@ -86,7 +86,7 @@ NO_ANSWER_IN_TIME = Cause("no answer in time", ASK_FOR_LESS)
 MALFORMED = Cause("malformed address or answer", CHECK_URLS)
 CLOSED_TOO_EARLY = Cause("the connection was closed too early", ASK_FOR_LESS, temporary=True)
 NO_PROXY = Cause("no connection to the proxy", CHECK_PROXY, temporary=True)
-PROXY_CANNOT = Cause("the proxy has no connection", ASK_PROXY_ADMINS, temporary=True)
+PROXY_CANNOT_REACH = Cause("the proxy cannot reach the host", ASK_PROXY_ADMINS, temporary=True)
 LOOK_UP_FAILED = Cause("the host name could not be looked up", CHECK_NETWORK, temporary=True)
 OTHER_HOST = Cause("the certificate is for another host", CHECK_URLS)
 NOT_VALID_NOW = Cause("the certificate is not valid now", CHECK_CLOCK)
@@ -96,7 +96,7 @@ NOT_VALID_NOW = Cause("the certificate is not valid now", CHECK_CLOCK)
 CAUSES: tuple[tuple[Any, str, Cause], ...] = (
     ((InvalidURL, InvalidSchema), "", Cause("invalid proxy URL", SET_PROXY_URL)),
     (OSError, "Tunnel connection failed: 407", Cause("the proxy asks for a user name and password", SET_PROXY_LOGIN)),
-    (OSError, "Tunnel connection failed: 50[234]", PROXY_CANNOT),
+    (OSError, "Tunnel connection failed: 50[234]", PROXY_CANNOT_REACH),
     (OSError, "Tunnel connection failed", Cause("the proxy refuses the connection", ASK_PROXY_ADMINS)),
     (ProxyError, ".*(NewConnection|NameResolution|ConnectTimeout)Error", NO_PROXY),
     (ssl.SSLError, ".*certificate (has expired|is not yet valid)", NOT_VALID_NOW),

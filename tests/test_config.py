@@ -9,9 +9,9 @@ import pytest
 from common.config import Settings, SettingsError, load_settings
 
 GOOD = {"API_KEY": "key", "API_SECRET": "secret"}
-UNFIT = "has a character that does not fit into a header"
+BAD_CHARACTER = "has a character that is not allowed in a header"
 NO_URL = "is not a URL such as https://HOST/PATH"
-CLEAR = "must start with https: the secret and the token would travel in clear"
+PLAIN_HTTP = "must start with https: otherwise the secret and the token are not encrypted"
 
 
 @pytest.mark.parametrize("unset", [{}, {"TOKEN_URL": "", "REPORTS_URL": " ", "ORG_ID": ""}])
@@ -34,7 +34,8 @@ def test_every_problem_is_named_at_once() -> None:
     with pytest.raises(SettingsError) as error:
         load_settings({"TOKEN_URL": "token", "REPORTS_URL": "http://r.example", "ORG_ID": "1\n2"})
     assert str(error.value) == (
-        f"API_KEY is not set; API_SECRET is not set; TOKEN_URL {NO_URL}; REPORTS_URL {CLEAR}; ORG_ID {UNFIT}"
+        "API_KEY is not set; API_SECRET is not set; "
+        f"TOKEN_URL {NO_URL}; REPORTS_URL {PLAIN_HTTP}; ORG_ID {BAD_CHARACTER}"
     )
 
 
@@ -43,16 +44,16 @@ def test_every_problem_is_named_at_once() -> None:
     [
         ("is still a placeholder", "API_SECRET", ["<your value>", "your key", "'your secret'", '"your key"']),
         ("is still a placeholder", "ORG_ID", ["<id>"]),
-        (UNFIT, "API_KEY", ["“key”"]),
-        (UNFIT, "API_SECRET", ["a\tb"]),
-        (UNFIT, "TOKEN_URL", ["clé"]),
+        (BAD_CHARACTER, "API_KEY", ["“key”"]),
+        (BAD_CHARACTER, "API_SECRET", ["a\tb"]),
+        (BAD_CHARACTER, "TOKEN_URL", ["clé"]),
         ("has a colon: set the key alone, and the secret in API_SECRET", "API_KEY", ["key:secret"]),
         (NO_URL, "TOKEN_URL", ["api.sse.cisco.com/reports/v2", "https://", "https://:443/x", "https://[::1/x"]),
         (NO_URL, "TOKEN_URL", ["https://host:port/x", "https://host:0/x", "https://host:99999/x", "https://*.example"]),
         (NO_URL, "REPORTS_URL", ["https://a host/x", "https://host/x?from=now", "https://host/x#part", "ftp://host/x"]),
         ("must not contain a user name or password", "REPORTS_URL", ["https://user:hush@host/x", "https://user@host"]),
-        (CLEAR, "REPORTS_URL", ["http://api.sse.cisco.com", "http://10.0.0.1", "http://[::2]"]),
-        (CLEAR, "TOKEN_URL", ["http://localhost.example", "http://127.0.0.1.example"]),
+        (PLAIN_HTTP, "REPORTS_URL", ["http://api.sse.cisco.com", "http://10.0.0.1", "http://[::2]"]),
+        (PLAIN_HTTP, "TOKEN_URL", ["http://localhost.example", "http://127.0.0.1.example"]),
     ],
 )
 def test_a_problem_is_named_without_the_value(problem: str, name: str, values: list[str]) -> None:

@@ -69,7 +69,7 @@ NO_TOKEN: list[Case] = [
         (200, {"json": {"access_token": TOKEN, name: value}}, 1, f"200 OK, but {problem}", CHECK_URLS)
         for problem, name, values in (
             ("there is no access_token in it", "access_token", [None, {"a": 1}]),
-            ("its access_token does not fit into a header", "access_token", ["  ", "a\r\nX-Evil: 1", "schlüssel"]),
+            ("its access_token is not a valid header value", "access_token", ["  ", "a\r\nX-Evil: 1", "schlüssel"]),
             ("its token_type is not bearer", "token_type", ["mac", ["bearer"]]),
             ("its expires_in is not a number of seconds", "expires_in", ["soon", [1], float("inf"), float("nan")]),
             ("its expires_in is not a number of seconds", "expires_in", [10**400]),

@@ -161,7 +161,7 @@ def test_an_answer_that_drips(server: Wire, monkeypatch: pytest.MonkeyPatch) -> 
         http(200, 2 * gzip.compress(bytes(64 * 1024)), Content_Encoding="gzip"),  # urllib3 2.6 to 2.8 never ends
     ],
 )
-def test_whatever_comes_there_is_one_line(
+def test_any_other_answer_ends_in_one_line(
     main: Main, server: Wire, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
     monkeypatch.setattr(session, "ANSWER_MAX", 1_000_000)
@@ -286,9 +286,9 @@ def test_a_proxy_that_opens_tls(sample: Sample, server: Wire, behind_proxy: Prox
         (407, 1, "the proxy asks for a user name and password"),
         (403, 1, "the proxy refuses the connection"),
         (500, 1, "the proxy refuses the connection"),
-        (502, TRIES, "the proxy has no connection"),
-        (503, TRIES, "the proxy has no connection"),
-        (504, TRIES, "the proxy has no connection"),
+        (502, TRIES, "the proxy cannot reach the host"),
+        (503, TRIES, "the proxy cannot reach the host"),
+        (504, TRIES, "the proxy cannot reach the host"),
     ],
 )
 def test_a_proxy_that_refuses(main: Main, behind_proxy: Proxy, status: int, tries: int, words: str) -> None:
