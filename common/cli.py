@@ -58,8 +58,8 @@ def arguments(description: str | None) -> argparse.Namespace:
 
 
 def _end_point(text: str) -> str:
-    end_point = text.strip().lstrip("/")
-    if not end_point or "://" in end_point.partition("?")[0] or not end_point.isprintable():
+    end_point = text.strip()
+    if not end_point.strip("/") or "://" in end_point.partition("?")[0] or not end_point.isprintable():
         raise argparse.ArgumentTypeError(f'{text!r} is not of the form "{END_POINT}"')
     return end_point
 

@@ -205,6 +205,17 @@ def test_a_report_appears_before_the_next_one_is_asked_for(
     assert seen == [0, 1]
 
 
+def test_a_terminal_that_cannot_show_every_name(
+    sample: Sample, api: Api, credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(pipe, "ascii"))
+    api.token(TOKEN)
+    api.report(json={"data": {"name": "Zürich", "half": "\ud800"}})
+    assert sample.main(SUMMARY) == 0
+    assert b"rich" in pipe.getvalue()
+
+
 def test_settings_reach_the_requests(sample: Sample, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {
         "API_KEY": "other",

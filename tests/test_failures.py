@@ -136,8 +136,8 @@ def test_what_is_a_report(sample: Sample, api: Api, report: Any) -> None:
 
 
 def test_a_secret_within_another_one() -> None:
-    errors.sent_secrets.update(["hush", "hush-and-more"])
-    assert errors.one_line("a hush-and-more hush b") == "a ... ... b"
+    errors.sent_secrets.update(["hush", "a-hush-b"])
+    assert errors.one_line("hush a-hush-b") == "... ..."
 
 
 @pytest.mark.parametrize("brackets", [("[", "]"), ('{"a":', "}")])

@@ -414,12 +414,3 @@ def test_a_disk_that_is_full(sample: Sample, server: Wire) -> None:
         _, err = process.communicate(timeout=20)
     assert process.returncode == 1
     assert failures(err) == ["Cannot write the report: No space left on device"]
-
-
-def test_a_terminal_that_cannot_show_every_name(sample: Sample, server: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    server.report_answers = [http(200, {"data": {"name": "Zürich", "half": "\ud800"}})]
-    with started(sample.script, "report") as process:
-        out, err = process.communicate(timeout=20)
-    assert (process.returncode, failures(err)) == (0, [])
-    assert "rich" in out
