@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import Any, Callable, Iterator
 
@@ -238,31 +239,24 @@ def test_the_numbers_agree(sandbox: Sandbox, period: str) -> None:
     threats = data(sandbox, "top-threats", period)
     activity = [row for offset in (0, 5000) for row in data(sandbox, "activity", f"{period}&offset={offset}")]
     blocked = [row for row in activity if row["verdict"] == "blocked"]
-    assert summary["requests"] == summary["requestsallowed"] + summary["requestsblocked"]
-    assert summary["applications"] == summary["applicationsallowed"] + summary["applicationsblocked"]
     assert data(sandbox, "total-requests", period)["count"] == summary["requests"] == len(activity)
-    assert sum(row["count"] for row in destinations) == summary["requests"]
-    assert sum(row["count"] for row in threats) == summary["requestsblocked"] == len(blocked)
-    assert len({row["domain"] for row in activity}) == summary["domains"] == len(destinations)
+    assert summary["requestsallowed"] == len(activity) - len(blocked)
+    assert summary["requestsblocked"] == len(blocked) == sum(row["count"] for row in threats)
+    assert summary["applications"] == summary["applicationsallowed"] + summary["applicationsblocked"]
+    assert summary["domains"] == len(destinations)
+    assert {row["domain"]: row["count"] for row in destinations} == Counter(row["domain"] for row in activity)
+    assert [row["rank"] for row in destinations] == list(range(1, len(destinations) + 1))
     for row in destinations:
-        assert row["count"] == sum(event["domain"] == row["domain"] for event in activity)
-        assert row["counts"]["allowedrequests"] + row["counts"]["blockedrequests"] == row["counts"]["requests"]
-        assert row["counts"]["requests"] == row["count"]
+        assert row["count"] == row["counts"]["requests"]
+        assert row["count"] == row["counts"]["allowedrequests"] + row["counts"]["blockedrequests"]
     for rows in (destinations, threats):
         assert [row["count"] for row in rows] == sorted((row["count"] for row in rows), reverse=True)
-    assert [row["rank"] for row in destinations] == list(range(1, len(destinations) + 1))
-    assert len({category["id"] for row in activity for category in row["categories"]}) == summary["categories"]
-    assert len({row["identities"][0]["id"] for row in activity}) == summary["identities"]
-    assert len({row["identities"][0]["type"]["id"] for row in activity}) == summary["identitytypes"]
+    assert summary["categories"] == len({category["id"] for row in activity for category in row["categories"]})
+    assert summary["identities"] == len({row["identities"][0]["id"] for row in activity})
+    assert summary["identitytypes"] == len({row["identities"][0]["type"]["id"] for row in activity})
     for row in activity:
-        assert len(row["threats"]) == len(row["policycategories"]) == (row["verdict"] == "blocked")
         assert row["categories"]
-
-
-def test_seven_days_have_seven_times_the_requests_of_one(sandbox: Sandbox) -> None:
-    one, seven = (data(sandbox, "summary", f"from=-{days}days&to=now") for days in (1, 7))
-    for name in ("requests", "requestsallowed", "requestsblocked", "files"):
-        assert seven[name] == 7 * one[name] > 0
+        assert bool(row["threats"]) == bool(row["policycategories"]) == (row["verdict"] == "blocked")
 
 
 def test_the_times_and_pages_of_activity(sandbox: Sandbox) -> None:
@@ -452,20 +446,6 @@ def program(tmp_path: Any) -> Callable[[str], str]:
         return str(tmp_path / "program.py")
 
     return write
-
-
-def test_any_program_that_reads_the_variables(run: Any, program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "example.com")
-    text = (
-        "import os, sys\n"
-        "for name in ('API_KEY', 'API_SECRET', 'REPORTS_URL', 'no_proxy', 'NO_PROXY'): print(os.environ[name])\n"
-        "raise SystemExit(int(sys.argv[1]))\n"
-    )
-    done = run(*SANDBOX, program(text), "7")
-    key, secret, reports_url, *no_proxy = done.stdout.splitlines()
-    assert (done.returncode, key, secret) == (7, "sandbox-key", "sandbox-secret")
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/reports/v2", reports_url)
-    assert no_proxy == ["example.com,127.0.0.1"] * 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
