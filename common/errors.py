@@ -199,7 +199,11 @@ def hide_secrets(request: requests.PreparedRequest) -> None:
 
 
 def _could_not(request: requests.PreparedRequest) -> str:
-    return f"Could not get a {ASKED_FOR.get(str(request.method), 'response')} from {one_line(str(request.url))}"
+    return f"Could not get a {_asked_for(request)} from {one_line(str(request.url))}"
+
+
+def _asked_for(request: requests.PreparedRequest) -> str:
+    return ASKED_FOR.get(str(request.method), "response")
 
 
 def _remedy(response: requests.Response) -> str:
@@ -210,7 +214,7 @@ def _remedy(response: requests.Response) -> str:
         return TRY_LATER
     if _is_web_page(response) and status != 429:
         return CHECK_URLS  # a gateway knows nothing of the API key
-    return REMEDIES.get(ASKED_FOR.get(str(response.request.method), ""), {}).get(status, CHECK_URLS)
+    return REMEDIES.get(_asked_for(response.request), {}).get(status, CHECK_URLS)
 
 
 def _is_web_page(response: requests.Response) -> bool:
