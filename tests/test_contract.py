@@ -14,17 +14,15 @@ from typing import Any
 
 import pytest
 import requests
-from helpers import KEY, REPORT, SAMPLES, SECOND, SECRET, SUMMARY, TOKEN, Api, Clock, Main, Sample, run_process
+from helpers import KEY, REPORT, SAMPLES, SECOND, SECRET, SUMMARY, TOKEN, Api, Clock, Main, Sample
 from oauthlib.oauth2 import InsecureTransportError
 
 from common import cli
 from common.config import TOKEN_URL
-from common.errors import ApiError, TokenRejected
+from common.errors import TokenRejected
 from common.session import TIMEOUT
 
-UNAUTHORIZED = {"meta": {}, "data": {"error": "unauthorized"}}
 EXPIRED = {"error": "invalid_request"}
-BAD_OFFSET = {"meta": {}, "data": {"errors": [{"param": "offset", "value": "11000", "error": "invalid offset"}]}}
 
 
 @pytest.mark.parametrize(("org_id", "end_point"), [(None, SUMMARY), ("77", f"/{SUMMARY}")])
@@ -44,20 +42,12 @@ def test_the_two_requests(sample: Sample, api: Api, org_id: str | None, end_poin
     assert get.headers["Authorization"] == f"Bearer {TOKEN}"
     assert [request.headers.get("X-Umbrella-OrgId") for request in api.requests] == [org_id, None]
     assert [request.req_kwargs["timeout"] for request in api.requests] == [TIMEOUT, TIMEOUT]
+    assert sample.new_token(client) == TOKEN  # the published method
 
 
 def test_further_settings_are_given_by_name(sample: Sample) -> None:
     with pytest.raises(TypeError):
         sample.client(TOKEN_URL, KEY, SECRET, "https://gateway.example/reports")
-
-
-def test_the_published_method_gets_a_token(sample: Sample, api: Api) -> None:
-    api.token(TOKEN)
-    api.report()
-    client = sample.new()
-    assert sample.new_token(client) == TOKEN
-    sample.query(client, SUMMARY)
-    assert api.wire == ["POST", TOKEN]
 
 
 # Expired and rejected tokens
@@ -91,7 +81,7 @@ def test_a_token_without_a_lifetime_is_used_until_it_is_rejected(
     assert api.wire == ["POST", TOKEN, "POST", SECOND, SECOND, SECOND]
 
 
-@pytest.mark.parametrize(("status", "body"), [(401, UNAUTHORIZED), (400, EXPIRED), (401, None)])
+@pytest.mark.parametrize(("status", "body"), [(401, None), (400, EXPIRED)])
 def test_one_new_token_for_a_rejected_one(sample: Sample, api: Api, status: int, body: Any) -> None:
     api.token(TOKEN, SECOND)
     api.report(status=status, json=body)
@@ -121,18 +111,6 @@ def test_expired_and_then_rejected(sample: Sample, api: Api, clock: Clock) -> No
     clock.now += 4000
     assert sample.query(client, SUMMARY) == REPORT
     assert api.wire == ["POST", TOKEN, "POST", SECOND, "POST", "third"]
-
-
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [(403, EXPIRED), *[(400, body) for body in (BAD_OFFSET, {"message": "invalid_request"}, ["error"], 1)]],
-)
-def test_another_error_is_no_reason_for_a_new_token(sample: Sample, api: Api, status: int, body: Any) -> None:
-    api.token(TOKEN)
-    api.report(status=status, json=body)
-    with pytest.raises(ApiError):
-        sample.query(sample.new(), SUMMARY)
-    assert api.wire == ["POST", TOKEN]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +151,6 @@ def test_reports_on_stdout_and_one_token_line_on_stderr(
 @pytest.mark.parametrize(
     ("option", "token", "shown"),
     [
-        ([], "a" * 600, "aaaaaaaa..."),
         ([], "a" * 12, "aaa..."),
         ([], "abc", "..."),
         (["--show-token"], TOKEN, TOKEN),
@@ -216,23 +193,14 @@ def test_a_terminal_that_cannot_show_every_name(
     assert b"rich" in pipe.getvalue()
 
 
-def test_settings_reach_the_requests(sample: Sample, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {
-        "API_KEY": "other",
-        "API_SECRET": "one",
-        "TOKEN_URL": "https://gateway.example/token",
-        "REPORTS_URL": "https://gateway.example/reports/",
-        "ORG_ID": "77",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    api.mock.post("https://gateway.example/token", json={"access_token": TOKEN, "expires_in": 60})
-    api.report("total-requests", base="https://gateway.example/reports")
-    out = io.StringIO()  # neither a terminal nor a file
-    monkeypatch.setattr("sys.stdout", out)
-    assert sample.main("total-requests") == 0
-    assert "requests" in out.getvalue()
-    assert api.requests[0].headers["Authorization"] == "Basic " + base64.b64encode(b"other:one").decode()
+def test_the_organization_and_a_stdout_of_another_kind(
+    sample: Sample, api: Api, credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORG_ID", "77")
+    monkeypatch.setattr("sys.stdout", io.StringIO())  # neither a terminal nor a file
+    api.token(TOKEN)
+    api.report()
+    assert sample.main(SUMMARY) == 0
     assert api.requests[0].headers["X-Umbrella-OrgId"] == "77"
 
 
@@ -247,14 +215,11 @@ def test_missing_credentials(sample: Sample, main: Main, api: Api) -> None:
 
 
 @pytest.mark.parametrize("end_point", ["", "/", "https://api.sse.cisco.com/reports/v2/summary", "a\nb"])
-def test_a_malformed_end_point(
-    sample: Sample, api: Api, credentials: None, capsys: pytest.CaptureFixture[str], end_point: str
-) -> None:
+def test_a_malformed_end_point(sample: Sample, capsys: pytest.CaptureFixture[str], end_point: str) -> None:
     with pytest.raises(SystemExit) as error:
         sample.main(end_point)
     assert error.value.code == 2
     assert 'is not of the form "summary?from=-1days&to=now"' in capsys.readouterr().err
-    assert api.wire == []
 
 
 def test_help_fits_the_terminal(sample: Sample, capsys: pytest.CaptureFixture[str]) -> None:
@@ -345,9 +310,3 @@ def test_the_sandbox_by_hand(run: Any, credentials: None, monkeypatch: pytest.Mo
         "oauthlib refuses plain http. To use the sandbox, let it start the script: "
         f"{Path(sys.executable).name} -m common.sandbox oauthlib_api_sample_client.py\n"
     )
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
-def test_a_closed_stdout(sample: Sample) -> None:
-    done = run_process(["sh", "-c", f'"{sys.executable}" {sample.script} >&-'])
-    assert (done.returncode, done.stderr) == (1, "Cannot write the report: stdout is closed\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -14,7 +13,7 @@ from helpers import REPORT, SUMMARY, TOKEN, Api, Clock, Sample
 from common.answers import read_report
 from common.config import REPORTS_URL, TOKEN_URL
 from common.errors import ApiError
-from common.session import BACKOFF, MAX_REDIRECTS, RETRIES, RETRY_STATUSES, ApiSession
+from common.session import BACKOFF, MAX_REDIRECTS, RETRIES, ApiSession
 
 TRIES = 1 + RETRIES
 URL = "https://api.sse.cisco.com/reports/v2/summary"
@@ -67,7 +66,6 @@ def test_the_token_goes_along_to_a_trusted_host(api: Api, source: str, target: s
         (URL, "https://evil.example/.cisco.com"),
         (URL, "https://evil.example?.cisco.com"),
         (URL, "https://[fe80::1%25.cisco.com]/x"),
-        (URL, "//evil.example/"),
         (URL, "http://api.sse.cisco.com/reports/v2/summary"),
         (URL, "http://api.umbrella.com/reports/v2/summary"),
         (URL, "ftp://api.umbrella.com/"),
@@ -106,7 +104,6 @@ def test_another_method_is_not_redirected(api: Api) -> None:
     [
         (URL, "too many redirects", MAX_REDIRECTS + 1),
         ("https://[", "malformed address or answer", 1),
-        ("https://api.umbrella.com:port/", "malformed address or answer", 1),
         ("https://api.umbrella.com:99999/", "malformed address or answer", 1),
     ],
 )
@@ -126,24 +123,16 @@ def test_the_detour_is_made_once(sample: Sample, api: Api, caplog: pytest.LogCap
     caplog.set_level("INFO", logger="common")
     path = first.lstrip("/")
     api.token(TOKEN)
-    redirect(api, f"{REPORTS_URL}/{path}", f"{UMBRELLA}/{path}")
+    redirect(api, f"{REPORTS_URL}/{path}", f"{URL}/hop")
+    redirect(api, f"{URL}/hop", f"{UMBRELLA}/{path}")
     api.report(path, base=UMBRELLA)
     api.report("activity?limit=1", base=UMBRELLA)
     client = sample.new()
     for end_point in (first, "activity?limit=1", first):
         assert sample.query(client, end_point) == REPORT
-    urls = [f"{REPORTS_URL}/{path}", *[f"{UMBRELLA}/{end_point}" for end_point in (path, "activity?limit=1", path)]]
-    assert sent(api)[1:] == [(url, f"Bearer {TOKEN}") for url in urls]
-    assert caplog.messages == ["Redirected to https://api.umbrella.com/reports.eu/v2/summary"]
-
-
-def test_each_hop_is_told_once(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="common")
-    redirect(api, URL, f"{URL}/1")
-    redirect(api, f"{URL}/1", f"{URL}/2")
-    api.mock.get(f"{URL}/2", json=REPORT)
-    get()
-    assert caplog.messages == [f"Redirected to {URL}/1", f"Redirected to {URL}/2"]
+    regional = [f"{UMBRELLA}/{end_point}" for end_point in (path, "activity?limit=1", path)]
+    assert sent(api)[1:] == [(url, f"Bearer {TOKEN}") for url in (f"{REPORTS_URL}/{path}", f"{URL}/hop", *regional)]
+    assert caplog.messages == [f"Redirected to {URL}/hop", f"Redirected to {UMBRELLA}/summary"]
 
 
 def test_a_redirect_to_another_report_leaves_the_base(sample: Sample, api: Api) -> None:
@@ -158,31 +147,23 @@ def test_a_redirect_to_another_report_leaves_the_base(sample: Sample, api: Api) 
 # Retries
 
 
-@pytest.mark.parametrize(
-    ("status", "tries"),
-    [*[(status, TRIES) for status in RETRY_STATUSES], *[(status, 1) for status in (400, 401, 403, 404, 413, 501)]],
-)
-def test_which_statuses_are_tried_again(api: Api, clock: Clock, status: int, tries: int) -> None:
-    api.mock.get(URL, status=status, headers={"Retry-After": "1"})
-    assert get().status_code == status
-    assert clock.slept == [1] * (tries - 1)
+# The clock starts at 08:00:00.
+PAST, SOON, LATER = (f"Fri, 15 Jan 2027 {time} GMT" for time in ("07:00:00", "08:00:29", "08:01:00"))
 
 
-# A number is a date, in so many seconds.
 @pytest.mark.parametrize(
-    ("pause", "tries"),
-    [("30", TRIES), ("31", 1), ("3600", 1), (" 31 ", 1), ("9" * 400, 1), (-60, TRIES), (29, TRIES), (60, 1)],
+    ("pause", "first_wait"),
+    [("30", [30]), (SOON, [29]), *[(too_long, []) for too_long in ("31", " 31 ", "9" * 400, LATER)]],
 )
-def test_a_long_pause_is_not_waited_for(api: Api, clock: Clock, pause: str | int, tries: int) -> None:
-    value = pause if isinstance(pause, str) else formatdate(clock.now + pause, usegmt=True)
-    api.mock.get(URL, status=429, headers={"Retry-After": value})
+def test_a_pause_of_up_to_30_seconds_is_obeyed(api: Api, clock: Clock, pause: str, first_wait: list[float]) -> None:
+    api.mock.get(URL, status=429, headers={"Retry-After": pause})
     assert get().status_code == 429
-    assert len(api.requests) == tries
+    assert clock.slept[:1] == first_wait
 
 
 @pytest.mark.parametrize("factor", [0.5, 1, 1.5])
 @pytest.mark.parametrize(
-    "pause", [None, "", "0", "-5", "soon", "1.5", "Mon, 99 Foo 2026", "Mon, 01 Jan 0000 00:00:00 GMT", "\xb2"]
+    "pause", [None, "", "0", "-5", "soon", "1.5", "1 Jan 2000 1.2.. -", "Mon, 01 Jan 0000 00:00:00 GMT", PAST, "\xb2"]
 )
 def test_without_a_usable_pause_the_waits_double(
     api: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch, pause: str | None, factor: float
@@ -212,17 +193,12 @@ def test_each_retry_names_its_cause_and_its_pause(
 # What requests.Session takes, and gives
 
 
-def test_no_read_timeout_at_all(api: Api, clock: Clock) -> None:
+@pytest.mark.parametrize("timeout", [5, (5, None)])
+def test_a_timeout_of_ones_own(api: Api, clock: Clock, timeout: Any) -> None:
     api.mock.get(URL, body=requests.ConnectionError(ConnectionResetError()))
     api.mock.get(URL, json=REPORT)
-    assert ApiSession().get(URL, timeout=(5, None)).json() == REPORT
-
-
-def test_a_timeout_of_ones_own_by_position(api: Api) -> None:
-    api.mock.get(f"{URL}?limit=1", json=REPORT)
-    ApiSession().request("GET", URL, {"limit": "1"}, None, None, None, None, None, 5)
-    assert api.requests[0].url == f"{URL}?limit=1"
-    assert api.requests[0].req_kwargs["timeout"] == 5
+    assert ApiSession().get(URL, timeout=timeout).json() == REPORT
+    assert api.requests[0].req_kwargs["timeout"] == timeout
 
 
 def test_text_is_utf_8_whatever_the_header_says(api: Api) -> None:

@@ -104,10 +104,9 @@ MISBEHAVIOUR: dict[str, tuple[Answer, int, str]] = {
     "cut in the headers": (then(http()[:25], close), TRIES, CLOSED),
     "cut in the body": (then(http()[:-5], close), TRIES, CLOSED),
     "cut between chunks": (then(CHUNKED + b"2\r\n{}\r\n", close), TRIES, CLOSED),
+    "cut in a huge chunk": (then(CHUNKED + b"ffffffffffffffff\r\n{}", close), TRIES, CLOSED),
     "silence": (silence, 1, IN_TIME),
-    "stalled head": (then(b"HTTP/1.1 200 OK\r\n", silence), 1, IN_TIME),
     "stalled body": (then(http()[:-5], silence), 1, IN_TIME),
-    "stalled redirect": (then(REDIRECT + b"Content-Length: 9\r\n\r\n", silence), 1, IN_TIME),
     "garbage": (b"garbage\r\n\r\n", 1, MALFORMED),
     "header flood": (b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 101 + b"\r\n", 1, MALFORMED),
     "bad chunk": (CHUNKED + b"zz\r\n{}", 1, MALFORMED),
@@ -117,7 +116,6 @@ MISBEHAVIOUR: dict[str, tuple[Answer, int, str]] = {
         1,
         MALFORMED,
     ),
-    "bad port": (http(302, {}, Location="https://api.umbrella.com:99999/x"), 1, MALFORMED),
     "two lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}", 1, MALFORMED),
     "large": (CHUNKED + 20 * (b"10000\r\n" + bytes(0x10000) + b"\r\n"), 1, "the answer is too large"),
 }
@@ -152,20 +150,10 @@ def test_an_answer_that_drips(server: Wire, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(server.heads) == 1
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        REDIRECT + b"Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\n" + gzip.compress(b"elsewhere")[:9],
-        http(401, {}, Retry_After="1 Jan 2000 1.2.. -"),
-        then(b"HTTP/1.1 503 Oh\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{}", close),
-        http(200, 2 * gzip.compress(bytes(64 * 1024)), Content_Encoding="gzip"),  # urllib3 2.6 to 2.8 never ends
-    ],
-)
-def test_any_other_answer_ends_in_one_line(
-    main: Main, server: Wire, monkeypatch: pytest.MonkeyPatch, answer: Any
-) -> None:
+def test_an_answer_that_unpacks_for_ever(main: Main, server: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To urllib3 2.6 to 2.8, this one has no end; other versions find zeros, which are no report either."""
     monkeypatch.setattr(session, "ANSWER_MAX", 1_000_000)
-    server.report_answers = [answer]
+    server.report_answers = [http(200, 2 * gzip.compress(bytes(64 * 1024)), Content_Encoding="gzip")]
     assert main("summary").failure.startswith("Could not get a report from ")
 
 
@@ -244,7 +232,9 @@ def test_a_wrong_certificate(
         url = server.token_url.replace("localhost", host)
         monkeypatch.setenv("TOKEN_URL", url)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE.with_name(trusted)) if trusted else "")
-        assert main().failure_without_details == no_answer("token", url, words)
+        done = main()
+    assert done.failure_without_details == no_answer("token", url, words)
+    assert "_ssl.c" not in done.err  # where OpenSSL found it
     assert (server.connections, server.wire) == (1, [])
 
 
@@ -263,11 +253,6 @@ def test_a_ca_bundle_that_cannot_be_read(
 
 
 # Proxies
-
-
-def closed_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
 
 
 def test_a_proxy_that_opens_tls(sample: Sample, server: Wire, behind_proxy: Proxy) -> None:
@@ -302,7 +287,7 @@ def test_a_proxy_that_refuses(main: Main, behind_proxy: Proxy, status: int, trie
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("http://user:hunter2@127.0.0.1:PORT", "no connection to the proxy"),
+        ("http://user:hunter2@127.0.0.1:1", "no connection to the proxy"),
         ("http://user:hunter2@no.such.host:8080", "no connection to the proxy"),
         ("http://", "invalid proxy URL"),
         ("socks9://user:hunter2@127.0.0.1:1", "invalid proxy URL"),
@@ -311,7 +296,7 @@ def test_a_proxy_that_refuses(main: Main, behind_proxy: Proxy, status: int, trie
     ],
 )
 def test_a_wrong_proxy(main: Main, server: Wire, monkeypatch: pytest.MonkeyPatch, url: str, words: str) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", url.replace("PORT", closed_port()))
+    monkeypatch.setenv("HTTPS_PROXY", url)
     done = main()
     assert done.failure_without_details == no_answer("token", server.token_url, words)
     assert "hunter2" not in done.err
@@ -319,8 +304,8 @@ def test_a_wrong_proxy(main: Main, server: Wire, monkeypatch: pytest.MonkeyPatch
 
 
 def test_plain_http_to_this_machine_uses_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
-    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     with Sandbox() as sandbox:
         for name, value in sandbox.environment().items():
             if name.lower() != "no_proxy":
@@ -374,27 +359,18 @@ def test_threads_replace_a_revoked_token_once(sample: Sample, server: Wire) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl-C for one process alone")
-@pytest.mark.parametrize("when", ["request", "retry"])
-def test_ctrl_c(sample: Sample, server: Wire, when: str) -> None:
-    asked = threading.Event()
-
-    def ask(connection: Any) -> None:
-        asked.set()
-        silence(connection)
-
-    server.report_answers = [http(), ask if when == "request" else http(429, {}, Retry_After="25")]
+def test_ctrl_c(sample: Sample, server: Wire) -> None:
+    server.report_answers = [http(), http(429, {}, Retry_After="25")]
     with started(sample.script, "first", "second", "third") as process:
-        assert process.stderr
+        assert process.stdout and process.stderr
         assert process.stderr.readline().startswith("Token: ")
-        if when == "request":
-            assert asked.wait(20)
-        else:
-            assert process.stderr.readline() == "Trying again in 25.0 seconds: 429 Too Many Requests\n"
+        assert process.stderr.readline() == "Trying again in 25.0 seconds: 429 Too Many Requests\n"
+        out = process.stdout.readline()  # printed at once, although the script goes on
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-    assert process.returncode == 130
+        out += process.stdout.read()
+        assert process.stderr.read() == ""
+        assert process.wait(20) == 130
     assert out.count("requests") == 1
-    assert err == ""
 
 
 def test_a_reader_that_has_seen_enough(sample: Sample, server: Wire) -> None:
