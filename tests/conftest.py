@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 import pytest
 import responses
-from helpers import KEY, SAMPLES, SECRET, Api, Clock, Main, Outcome, Sample, run_process
+from helpers import KEY, SAMPLES, SECRET, Api, Clock, Main, Outcome, Sample
 
 from common import errors
 
@@ -84,9 +83,3 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def api() -> Iterator[Api]:
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield Api(mock)
-
-
-@pytest.fixture
-def run() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run this Python with arguments."""
-    return lambda *arguments: run_process([sys.executable, *arguments])

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -153,17 +152,10 @@ def no_answer(asked_for: str, url: str, words: str, system: str = "") -> str:
     return f"Could not get a {asked_for} from {url}: {told}. {remedy}"
 
 
-def run_process(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command at the top of the repository, as a user does."""
+def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run this Python at the top of the repository, as a user does."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.run(command, cwd=ROOT, text=True, timeout=60, **pipes)
-
-
-def run_all(commands: dict[Any, list[str]], **options: Any) -> dict[Any, subprocess.CompletedProcess[str]]:
-    """Run several commands, a few at a time, since most of their time is waiting."""
-    with ThreadPoolExecutor(4) as pool:
-        done = pool.map(lambda command: run_process(command, **options), commands.values())
-        return dict(zip(commands, done))
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, text=True, timeout=60, **pipes)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import requests
-from helpers import KEY, REPORT, SAMPLES, SECOND, SECRET, SUMMARY, TOKEN, Api, Clock, Main, Sample
+from helpers import KEY, REPORT, SAMPLES, SECOND, SECRET, SUMMARY, TOKEN, Api, Clock, Main, Sample, run
 from oauthlib.oauth2 import InsecureTransportError
 
 from common import cli
@@ -250,13 +250,13 @@ def test_the_decorator_leaves_name_and_documentation() -> None:
 # The process
 
 
-def test_importing_the_samples_has_no_side_effects(run: Any) -> None:
+def test_importing_the_samples_has_no_side_effects() -> None:
     modules = ", ".join(sample.module.__name__ for sample in SAMPLES)
     done = run("-c", f"import logging, {modules}; print(logging.getLogger().handlers)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
-def test_without_docstrings(sample: Sample, run: Any) -> None:
+def test_without_docstrings(sample: Sample) -> None:
     done = run("-OO", sample.script)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Settings: API_KEY is not set")
@@ -301,7 +301,7 @@ def test_no_stdout(sample: Sample, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert capsys.readouterr().err == "Cannot write the report: stdout is closed\n"
 
 
-def test_the_sandbox_by_hand(run: Any, credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sandbox_by_hand(credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the sandbox's child may use plain http with oauthlib; others are told so, and nothing is sent."""
     monkeypatch.setenv("TOKEN_URL", "http://127.0.0.1:1/auth/v2/token")
     done = run("oauthlib_api_sample_client.py")

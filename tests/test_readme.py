@@ -8,12 +8,10 @@ import inspect
 import re
 import shlex
 import subprocess
-import sys
 from types import ModuleType
-from typing import Any, Callable
 
 import pytest
-from helpers import ROOT, run_process
+from helpers import ROOT, run
 
 from common import answers, cli, config, errors, sandbox, session
 from common.sandbox import REPORTS, SCENARIOS
@@ -85,7 +83,7 @@ def test_the_blocks_of_a_section_make_the_script(script: str) -> None:
     assert all(module in text.partition("```python")[0] for module in told)
 
 
-def test_my_program(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_my_program(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [text_of(program) for program in PROGRAMS] == blocks("python", section("## Use it in your program"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     done = run("-m", "common.sandbox", PROGRAMS[0])
@@ -119,7 +117,7 @@ OUTPUTS = {
 
 @pytest.mark.parametrize("line", dict.fromkeys(commands()))
 def test_command(line: str) -> None:
-    done = run_process([sys.executable, *shlex.split(line)[1:]], stderr=subprocess.STDOUT)
+    done = run(*shlex.split(line)[1:], stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
     if line in OUTPUTS:
         assert without_expiry(done.stdout) == without_expiry(OUTPUTS[line])

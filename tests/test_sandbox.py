@@ -13,12 +13,14 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Callable, Iterator
+from pathlib import Path
+from typing import Any, Iterator
 
 import pytest
 import requests
-from helpers import SAMPLES, SUMMARY, Sample, failures, run_all, started
+from helpers import SAMPLES, SUMMARY, Sample, failures, run, started
 from wire import reset
 
 from common.sandbox import REPORTS, SCENARIOS, Sandbox
@@ -71,9 +73,12 @@ def reports(sample: Sample, out: str) -> list[Any]:
 @pytest.fixture(scope="module")
 def runs() -> dict[Any, Any]:
     """Every scenario with either sample."""
-    command = [sys.executable, *SANDBOX, "--show-requests", "--scenario"]
     both = [(scenario, sample.script) for scenario in SCENARIOS for sample in SAMPLES]
-    return run_all({(scenario, script): [*command, scenario, script] for scenario, script in both})
+    with ThreadPoolExecutor(4) as pool:  # most of their time is waiting
+        done = pool.map(
+            lambda scenario_and_script: run(*SANDBOX, "--show-requests", "--scenario", *scenario_and_script), both
+        )
+        return dict(zip(both, done))
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -89,7 +94,7 @@ def test_scenario(sample: Sample, runs: dict[Any, Any], scenario: str) -> None:
     assert [report["data"]["requests"] for report in reports(sample, done.stdout)] == [9462] * number
 
 
-def test_arguments_reach_the_sample(sample: Sample, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_reach_the_sample(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "API_KEY", "TOKEN_URL", "ORG_ID"):
         monkeypatch.setenv(name, "<not for the sandbox>")
     done = run(*SANDBOX, sample.script, "total-requests?from=-1days&to=now", "nonsense", "--show-token")
@@ -100,7 +105,7 @@ def test_arguments_reach_the_sample(sample: Sample, run: Any, monkeypatch: pytes
     assert '/nonsense: 404 Not Found ("Not found; the sandbox has summary, total-requests,' in line
 
 
-def test_help_fits_the_terminal(run: Any) -> None:
+def test_help_fits_the_terminal() -> None:
     done = run(*SANDBOX, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -201,10 +206,8 @@ SHAPES: dict[str, Any] = {
 
 def data(sandbox: Sandbox, end_point: str, query: str) -> Any:
     """Return the data of a report, with the `limit` and `offset` that it needs unless the query names them."""
-    page = {"limit": "5000", "offset": "0"} if "limit" in REPORTS[end_point] else {}
-    parts = dict(part.split("=") for part in query.split("&"))
-    query = "&".join(f"{name}={value}" for name, value in {**page, **parts}.items())
-    answer = report_request(sandbox, f"reports/v2/{end_point}?{query}")
+    page = "limit=5000&offset=0&" if "limit" in REPORTS[end_point] else ""
+    answer = report_request(sandbox, f"reports/v2/{end_point}?{page}{query}")  # the last value of a name counts
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert (list(body), body["meta"]) == (["meta", "data"], {})
@@ -256,7 +259,8 @@ def test_the_numbers_agree(sandbox: Sandbox, period: str) -> None:
     assert summary["identitytypes"] == len({row["identities"][0]["type"]["id"] for row in activity})
     for row in activity:
         assert row["categories"]
-        assert bool(row["threats"]) == bool(row["policycategories"]) == (row["verdict"] == "blocked")
+        is_blocked = row["verdict"] == "blocked"
+        assert (bool(row["threats"]), bool(row["policycategories"])) == (is_blocked, is_blocked)
 
 
 def test_the_times_and_pages_of_activity(sandbox: Sandbox) -> None:
@@ -292,19 +296,13 @@ UNKNOWN = "not implemented in the sandbox"
         ("summary?from=-99999days&to=now", "from", "-99999days", TIMESTAMP),
         ("summary?from=-1days&to=tomorrow", "to", "tomorrow", TIMESTAMP),
         ("total-requests?from=now&to=now", "from", "now", ORDER),
-        ("summary?from=-1days&to=-2days", "from", "-1days", ORDER),
         ("top-threats?from=-31days&to=now&limit=1", "from", "-31days", ORDER),
         ("activity?from=-1days&to=now", "limit", "", LIMIT),
         ("activity?from=-1days&to=now&limit=0", "limit", "0", LIMIT),
         ("activity?from=-1days&to=now&limit=5001", "limit", "5001", LIMIT),
-        ("activity?from=-1days&to=now&limit=many", "limit", "many", LIMIT),
-        ("top-threats?from=-1days&to=now", "limit", "", LIMIT),
         ("top-destinations?from=-1days&to=now&limit=1", "offset", "", OFFSET),
         ("activity?from=-1days&to=now&limit=1&offset=10001", "offset", "10001", OFFSET),
-        ("activity?from=-1days&to=now&limit=1&offset=-1", "offset", "-1", OFFSET),
-        ("summary?from=-1days&to=now&limit=0", "limit", "0", UNKNOWN),
         ("activity?from=-1days&to=now&limit=1&verdict=blocked", "verdict", "blocked", UNKNOWN),
-        ("summary?from=-1days&to=now&x=[1]", "x", "[1]", UNKNOWN),
     ],
 )
 def test_a_bad_parameter(sandbox: Sandbox, path: str, param: str, value: str, error: str) -> None:
@@ -341,7 +339,6 @@ def exchange(sandbox: Sandbox, request: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("request_line", "authorization", "line"),
     [
-        (f"GET /reports/v2/{SUMMARY}", "Bearer TOKEN", f"GET /reports/v2/{SUMMARY}, token 1 -> 200"),
         (f"GET /reports/v2/{SUMMARY}", "Bearer stolen", f"GET /reports/v2/{SUMMARY}, unknown token -> 401"),
         (f"GET /reports/v2/{SUMMARY}", "", f"GET /reports/v2/{SUMMARY}, no token -> 401"),
         ("GET /reports/v2/summary?access_token=x&to=now", "", "GET /reports/v2/summary?...&to=now, no token -> 401"),
@@ -439,26 +436,19 @@ def test_an_error_of_the_server_itself_is_shown(
 # The command
 
 
-@pytest.fixture
-def program(tmp_path: Any) -> Callable[[str], str]:
-    def write(text: str) -> str:
-        (tmp_path / "program.py").write_text(text)
-        return str(tmp_path / "program.py")
-
-    return write
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-def test_a_program_ended_by_a_signal(run: Any, program: Any) -> None:
-    killed = program("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
-    assert run(*SANDBOX, killed).returncode == 128 + signal.SIGKILL
+def test_a_program_ended_by_a_signal(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    assert run(*SANDBOX, str(program)).returncode == 128 + signal.SIGKILL
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 128 + 15), ("SIGINT", 130)])
-def test_the_program_ends_with_the_sandbox(program: Any, name: str, code: int) -> None:
-    waiting = program("import time\nprint('started', flush=True)\ntime.sleep(60)\n")
-    with started(*SANDBOX, waiting) as server:
+def test_the_program_ends_with_the_sandbox(tmp_path: Path, name: str, code: int) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import time\nprint('started', flush=True)\ntime.sleep(60)\n")
+    with started(*SANDBOX, str(program)) as server:
         assert server.stdout and server.stdout.readline() == "started\n"
         server.send_signal(getattr(signal, name))
         # The end of its output, which the program shares.
@@ -474,7 +464,7 @@ def test_the_program_ends_with_the_sandbox(program: Any, name: str, code: int) -
         (["--port", "TAKEN"], "cannot serve on port TAKEN ("),
     ],
 )
-def test_a_wrong_argument(run: Any, sandbox: Sandbox, arguments: list[str], error: str) -> None:
+def test_a_wrong_argument(sandbox: Sandbox, arguments: list[str], error: str) -> None:
     taken = str(sandbox.server_address[1])
     done = run(*SANDBOX, *[argument.replace("TAKEN", taken) for argument in arguments])
     assert (done.returncode, done.stdout) == (2, "")
