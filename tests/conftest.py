@@ -17,7 +17,7 @@ from common import errors
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 OURS = ("API_KEY", "API_SECRET", "TOKEN_URL", "REPORTS_URL", "ORG_ID")
-OTHERS = ("OAUTHLIB_INSECURE_TRANSPORT", "NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+OTHERS = ("OAUTHLIB_INSECURE_TRANSPORT", "NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PYTHONUNBUFFERED")
 COLOURS = ("FORCE_COLOR", "PYTHON_COLORS", "COLUMNS")  # how argparse prints its help
 
 # For the scripts as processes, with the Python that comes with macOS; .pytest.ini has it for this one.

@@ -118,7 +118,7 @@ class Api:
         self.mock = mock
 
     def token(self, *names: str, **fields: Any) -> None:
-        """Answer the next token requests with one token each, the last one for ever."""
+        """Answer the next token requests with one token each, repeating the last one."""
         for name in names:
             body = {"access_token": name, **(fields or {"token_type": "bearer", "expires_in": 3600})}
             self.mock.post(TOKEN_URL, json=body)

@@ -139,7 +139,8 @@ def test_reports_on_stdout_and_one_token_line_on_stderr(
     api.report()
     code, out, err = main()
     assert code == 0
-    assert out == 2 * (json.dumps(REPORT, indent=4) + "\n" if sample.prints_json else f"{REPORT}\n")
+    report = json.dumps(REPORT, indent=4) if sample.prints_json else str(REPORT)
+    assert out == f"{report}\n{report}\n"
     assert api.wire == ["POST", TOKEN, TOKEN]
     assert err.count("\n") == 1
     assert not logging.getLogger("requests_oauthlib").isEnabledFor(logging.INFO)  # it would show the token

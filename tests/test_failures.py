@@ -45,6 +45,7 @@ def test_the_words_of_a_failure(main: Main, api: Api) -> None:
 # status, rest of the answer, how often it is asked for, what is said of it, the remedy
 Case = Tuple[int, Dict[str, Any], int, str, str]
 NO_OBJECT = "200 OK, but it is not a JSON object"
+NO_NUMBER = "its expires_in is not a number of seconds"
 
 NO_TOKEN: list[Case] = [
     (400, message("grant_type?"), 1, '400 Bad Request ("grant_type?")', CHECK_URLS),
@@ -69,8 +70,7 @@ NO_TOKEN: list[Case] = [
             ("there is no access_token in it", "access_token", [None, {"a": 1}]),
             ("its access_token is not a valid header value", "access_token", ["  ", "a\r\nX-Evil: 1", "schlüssel"]),
             ("its token_type is not bearer", "token_type", ["mac", ["bearer"]]),
-            ("its expires_in is not a number of seconds", "expires_in", ["soon", [1], float("inf"), float("nan")]),
-            ("its expires_in is not a number of seconds", "expires_in", [10**400]),
+            (NO_NUMBER, "expires_in", ["soon", [1], float("inf"), float("nan"), 10**400]),
         )
         for value in values
     ],

@@ -90,7 +90,7 @@ def test_my_program(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (done.returncode, done.stdout) == (0, "5000 records from 0\n4462 records from 5000\n"), done.stderr
 
 
-def test_what_the_library_does_stands_in_the_scripts() -> None:
+def test_the_comparison_table_quotes_the_scripts() -> None:
     rows = re.findall(r"^\| `(.*)` \| `(.*)` \|$", section("### Run `requests` Python Client"), re.M)
     assert len(rows) > 1
     for row in rows:

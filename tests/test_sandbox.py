@@ -40,26 +40,26 @@ def asked(*outcomes: str, token: int = 1, base: str = "/reports/v2") -> list[str
     return [f"GET {base}/{SUMMARY}, token {token} -> {outcome}" for outcome in outcomes]
 
 
-TOKEN = "POST /auth/v2/token -> 200, token 1"
+TOKEN_LINE = "POST /auth/v2/token -> 200, token 1"
 RENEWED = ["POST /auth/v2/token -> 200, token 2", *asked("200", token=2)]
 TOO_EARLY = "seconds: the connection was closed too early"
 REGIONAL = asked("200", "200", base="/reports.eu/v2")
 
 # scenario -> number of reports, what each line of the script on stderr holds, what the server saw
 ENDINGS = {
-    "normal": (2, ["Token: "], [TOKEN, *asked("200", "200")]),
-    "expiry": (2, ["Token: ", "Token: "], [TOKEN, *asked("200"), *RENEWED]),
-    "revoked": (2, ["Token: ", "Token: "], [TOKEN, *asked("200", "401"), *RENEWED]),
-    "region": (2, ["Token: ", "/reports.eu/v2/summary"], [TOKEN, *asked("302 /reports.eu/v2/summary"), *REGIONAL]),
-    "rate-limit": (2, ["Token: ", "in 1.0 seconds: 429"], [TOKEN, *asked("429, Retry-After: 1", "200", "200")]),
-    "outage": (2, ["Token: ", "seconds: 503", "seconds: 503"], [TOKEN, *asked("503", "503", "200", "200")]),
+    "normal": (2, ["Token: "], [TOKEN_LINE, *asked("200", "200")]),
+    "expiry": (2, ["Token: ", "Token: "], [TOKEN_LINE, *asked("200"), *RENEWED]),
+    "revoked": (2, ["Token: ", "Token: "], [TOKEN_LINE, *asked("200", "401"), *RENEWED]),
+    "region": (2, ["Token: ", "/reports.eu/v2/summary"], [TOKEN_LINE, *asked("302 /reports.eu/v2/summary"), *REGIONAL]),
+    "rate-limit": (2, ["Token: ", "in 1.0 seconds: 429"], [TOKEN_LINE, *asked("429, Retry-After: 1", "200", "200")]),
+    "outage": (2, ["Token: ", "seconds: 503", "seconds: 503"], [TOKEN_LINE, *asked("503", "503", "200", "200")]),
     "flaky": (
         2,
         [TOO_EARLY, "Token: ", TOO_EARLY],
-        ["POST /auth/v2/token -> no answer", TOKEN, *asked("200, broken off", "200", "200")],
+        ["POST /auth/v2/token -> no answer", TOKEN_LINE, *asked("200, broken off", "200", "200")],
     ),
     "bad-key": (0, ['401 Unauthorized ("Invalid authentication credentials")'], ["POST /auth/v2/token -> 401"]),
-    "no-scope": (0, ["Token: ", "403 Forbidden"], [TOKEN, *asked("403")]),
+    "no-scope": (0, ["Token: ", "403 Forbidden"], [TOKEN_LINE, *asked("403")]),
 }
 
 
@@ -84,14 +84,14 @@ def runs() -> dict[Any, Any]:
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(sample: Sample, runs: dict[Any, Any], scenario: str) -> None:
     done = runs[scenario, sample.script]
-    number, words, seen = ENDINGS[scenario]
+    number_of_reports, words, seen = ENDINGS[scenario]
     lines = done.stderr.splitlines()
     told = [line for line in lines if not line.startswith(("POST ", "GET "))]
     assert [line for line in lines if line not in told] == seen
     assert len(told) == len(words)
     assert all(part in line for line, part in zip(told, words))
-    assert done.returncode == (0 if number else 1)
-    assert [report["data"]["requests"] for report in reports(sample, done.stdout)] == [9462] * number
+    assert done.returncode == (0 if number_of_reports else 1)
+    assert [report["data"]["requests"] for report in reports(sample, done.stdout)] == [9462] * number_of_reports
 
 
 def test_arguments_reach_the_sample(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,6 +300,7 @@ UNKNOWN = "not implemented in the sandbox"
         ("activity?from=-1days&to=now", "limit", "", LIMIT),
         ("activity?from=-1days&to=now&limit=0", "limit", "0", LIMIT),
         ("activity?from=-1days&to=now&limit=5001", "limit", "5001", LIMIT),
+        ("top-threats?from=-1days&to=now", "limit", "", LIMIT),
         ("top-destinations?from=-1days&to=now&limit=1", "offset", "", OFFSET),
         ("activity?from=-1days&to=now&limit=1&offset=10001", "offset", "10001", OFFSET),
         ("activity?from=-1days&to=now&limit=1&verdict=blocked", "verdict", "blocked", UNKNOWN),
@@ -355,7 +356,7 @@ def test_a_line_for_each_request_without_a_secret(request_line: str, authorizati
         token = new_token(sandbox)
         head = f"{request_line} HTTP/1.1\r\nAuthorization: {authorization}\r\nConnection: close\r\n\r\n"
         exchange(sandbox, head.replace("TOKEN", token).encode("latin-1"))
-    assert sandbox.requests == [TOKEN, line]
+    assert sandbox.requests == [TOKEN_LINE, line]
 
 
 def test_an_unknown_scenario() -> None:
@@ -392,7 +393,7 @@ POST = b"POST /auth/v2/token HTTP/1.1\r\nConnection: close\r\n"
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n", b"Bad Request"),
         (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"414"),
     ],
-    ids=lambda value: repr(value[:40]),  # Windows takes no long ones
+    ids=lambda value: repr(value[:40]),  # Windows limits their length
 )
 @pytest.mark.usefixtures("quiet")
 def test_whatever_is_sent_is_answered(sandbox: Sandbox, request_bytes: bytes, status: bytes) -> None:
@@ -486,7 +487,7 @@ def test_serving_until_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
         assert server.wait(timeout=10) == 0
         port = int(token_url.split(":")[2].partition("/")[0])
         with Sandbox(port=port):  # free at once, although the client has not closed its connection
-            assert server.communicate() == ("", TOKEN + "\n")
+            assert server.communicate() == ("", TOKEN_LINE + "\n")
     assert token_url == f"http://127.0.0.1:{port}/auth/v2/token"
     assert reports_url == f"http://127.0.0.1:{port}/reports/v2"
     assert no_proxy == ["it's.example,127.0.0.1"] * 2

@@ -161,14 +161,14 @@ def test_a_pause_of_up_to_30_seconds_is_obeyed(api: Api, clock: Clock, pause: st
     assert clock.slept[:1] == first_wait
 
 
-@pytest.mark.parametrize("factor", [0.5, 1, 1.5])
+@pytest.mark.parametrize("factor", [0.5, 1.5])
 @pytest.mark.parametrize(
     "pause", [None, "", "0", "-5", "soon", "1.5", "1 Jan 2000 1.2.. -", "Mon, 01 Jan 0000 00:00:00 GMT", PAST, "\xb2"]
 )
 def test_without_a_usable_pause_the_waits_double(
     api: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch, pause: str | None, factor: float
 ) -> None:
-    monkeypatch.setattr("random.uniform", lambda low, high: {0.5: low, 1: 1, 1.5: high}[factor])
+    monkeypatch.setattr("random.uniform", lambda low, high: low if factor < 1 else high)
     api.mock.get(URL, status=429, headers={} if pause is None else {"Retry-After": pause})
     get()
     assert clock.slept == [BACKOFF * factor, 2 * BACKOFF * factor, 4 * BACKOFF * factor]

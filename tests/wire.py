@@ -34,7 +34,7 @@ def token(name: str, **headers: str) -> bytes:
 
 
 def reset(connection: socket.socket) -> None:
-    """Let the end of the connection be a reset."""
+    """Make closing the connection send a reset."""
     linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
@@ -81,8 +81,9 @@ class Server(socketserver.ThreadingTCPServer):
 class Wire(Server):
     """Token endpoint and Reporting API.
 
-    `token_answers` and `report_answers` are given in turn, the last one for ever; without them, tokens are `token-1`,
-    `token-2`, ... and reports are there for those in `valid`. `greetings` meet the first connections before TLS.
+    `token_answers` and `report_answers` are given in turn, repeating the last one. Without them, tokens are
+    `token-1`, `token-2`, ..., and a report is returned for a token in `valid`. `greetings` meet the first connections
+    before TLS.
     """
 
     def __init__(self, certificate: Path = CERTIFICATE) -> None:
