@@ -79,14 +79,14 @@ def run(main: Callable[[], int], *plain_http_errors: type[Exception]) -> int:
     try:
         return main()
     except SettingsError as error:
-        log.error("Settings: %s. Set or correct them, or try it without an account: %s", error, sandbox)
+        log.error("Settings: %s. Check the environment variables, or try it without an account: %s", error, sandbox)
         return 2
     except requests.RequestException as error:  # ApiError, or what requests says before it sends
         log.error(error)
         return 1
     except plain_http_errors:
-        log.error("oauthlib refuses plain http. To use the sandbox, let it start the script: %s", sandbox)
-        return 1
+        log.error("oauthlib refuses plain http. Use https, or let the sandbox start the script: %s", sandbox)
+        return 2
     except KeyboardInterrupt:
         return 130
     except OSError as error:

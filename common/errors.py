@@ -44,13 +44,13 @@ ASK_FOR_LESS = "Check the network and any proxy. For a report, ask for a shorter
 CHECK_NETWORK = "Check the network, the URL, and whether HTTPS_PROXY must be set."
 CHECK_ACCESS = "Check that the file in REQUESTS_CA_BUNDLE can be read, and that no firewall forbids the connection."
 CHECK_PORT = "Check the port in the URL, and that HTTPS_PROXY starts with http:// where the proxy itself uses no TLS."
-CHECK_PROXY = "Check the host and the port in HTTPS_PROXY."
+CHECK_PROXY = "Check the host and the port in HTTPS_PROXY, such as http://proxy:8080."
 SET_PROXY_URL = (
     "HTTPS_PROXY must look like http://user:password@proxy:8080. In the password, write %40 for @ and %23 for #."
 )
 SET_PROXY_LOGIN = "Check the user name and password in HTTPS_PROXY, such as http://user:password@proxy:8080."
 ASK_PROXY_ADMINS = "Ask the administrators of the proxy whether it allows this host, or has a problem."
-SET_CA_BUNDLE = "If a proxy opens TLS, set REQUESTS_CA_BUNDLE to a file that holds its CA certificate."
+SET_CA_BUNDLE = "If a proxy decrypts HTTPS, set REQUESTS_CA_BUNDLE to a file that holds its CA certificate."
 CHECK_CA_BUNDLE = "REQUESTS_CA_BUNDLE must name a file of certificates in PEM format."
 CHECK_CLOCK = "Check this machine's clock. If it is right, the server needs a new certificate: tell its administrators."
 UPDATE_PYTHON = "Update this Python. If that does not help, the server or a proxy on the way is too old."
@@ -63,7 +63,7 @@ REMEDIES = {
         429: "An API key is allowed 20 token requests a minute: wait, then try again.",
     },
     "report": {
-        400: "Check the parameters of the end point.",
+        400: "Check the parameters of the end point. In a shell, all of it needs quotation marks.",
         401: "A new token was rejected too: check that TOKEN_URL and REPORTS_URL belong together.",
         403: "The API key lacks the scope for this report, or has expired: see its settings in Secure Access.",
         404: "Check the spelling of the end point, and REPORTS_URL.",

@@ -209,8 +209,8 @@ def test_missing_credentials(sample: Sample, main: Main, api: Api) -> None:
     assert main() == (
         2,
         "",
-        "Settings: API_KEY is not set; API_SECRET is not set. Set or correct them, or try it without an account: "
-        f"{Path(sys.executable).name} -m common.sandbox {sample.script}\n",
+        "Settings: API_KEY is not set; API_SECRET is not set. Check the environment variables, "
+        f"or try it without an account: {Path(sys.executable).name} -m common.sandbox {sample.script}\n",
     )
     assert api.wire == []
 
@@ -272,8 +272,8 @@ def test_without_docstrings(sample: Sample) -> None:
         (OSError(errno.ENOSPC, "No space left"), 1, "Cannot write the report: No space left\n"),
         (
             InsecureTransportError(),
-            1,
-            f"oauthlib refuses plain http. To use the sandbox, let it start the script: {cli.SANDBOX} script.py\n",
+            2,
+            f"oauthlib refuses plain http. Use https, or let the sandbox start the script: {cli.SANDBOX} script.py\n",
         ),
     ],
 )
@@ -306,8 +306,8 @@ def test_the_sandbox_by_hand(credentials: None, monkeypatch: pytest.MonkeyPatch)
     """Only the sandbox's child may use plain http with oauthlib; others are told so, and nothing is sent."""
     monkeypatch.setenv("TOKEN_URL", "http://127.0.0.1:1/auth/v2/token")
     done = run("oauthlib_api_sample_client.py")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "oauthlib refuses plain http. To use the sandbox, let it start the script: "
+        "oauthlib refuses plain http. Use https, or let the sandbox start the script: "
         f"{Path(sys.executable).name} -m common.sandbox oauthlib_api_sample_client.py\n"
     )
