@@ -112,14 +112,16 @@ class ApiSession(requests.Session):
         self.max_redirects = MAX_REDIRECTS
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        if not kwargs.get("allow_redirects", True):  # requests itself follows, one hop at a time
-            log.info("Redirected to %s", shown_url(str(request.url)))
         try:
             return super().send(request, **kwargs)
         except ApiError:
             raise
         except Exception as error:  # of a redirect: too many, or to a malformed address
             raise no_answer(cause_of(error), error, request) from error
+
+    def resolve_redirects(self, *args: Any, yield_requests: bool = False, **kwargs: Any) -> Any:
+        # With allow_redirects=False, requests would prepare the next request, as if it were to be sent.
+        return iter(()) if yield_requests else super().resolve_redirects(*args, **kwargs)
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Before each redirect: keep the token where it is trusted, else refuse to go there.
@@ -135,6 +137,7 @@ class ApiSession(requests.Session):
         trusted = regional or not self.should_strip_auth(response.url, url)
         if response.request.method != "GET" or "@" in target.netloc or not trusted:
             raise untrusted_redirect(response, url)
+        log.info("Redirected to %s", shown_url(url))
 
 
 def regional_base(response: requests.Response, end_point: str, base: str) -> str:

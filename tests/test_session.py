@@ -152,13 +152,16 @@ PAST, SOON, LATER = (f"Fri, 15 Jan 2027 {time} GMT" for time in ("07:00:00", "08
 
 
 @pytest.mark.parametrize(
-    ("pause", "first_wait"),
-    [("30", [30]), (SOON, [29]), *[(too_long, []) for too_long in ("31", " 31 ", "9" * 400, LATER)]],
+    ("pause", "waits"),
+    [("30", [30, 30, 30]), (SOON, [29, 1, 2]), *[(too_long, []) for too_long in ("31", " 31 ", "9" * 400, LATER)]],
 )
-def test_a_pause_of_up_to_30_seconds_is_obeyed(api: Api, clock: Clock, pause: str, first_wait: list[float]) -> None:
+def test_a_pause_of_up_to_30_seconds_is_obeyed(
+    api: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch, pause: str, waits: list[float]
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: 1)
     api.mock.get(URL, status=429, headers={"Retry-After": pause})
     assert get().status_code == 429
-    assert clock.slept[:1] == first_wait
+    assert clock.slept == waits
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.5])
@@ -199,6 +202,13 @@ def test_a_timeout_of_ones_own(api: Api, clock: Clock, timeout: Any) -> None:
     api.mock.get(URL, json=REPORT)
     assert ApiSession().get(URL, timeout=timeout).json() == REPORT
     assert api.requests[0].req_kwargs["timeout"] == timeout
+
+
+def test_a_redirect_that_is_not_to_be_followed(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="common")
+    redirect(api, URL, "https://evil.example/")
+    assert ApiSession().get(URL, allow_redirects=False).status_code == 302
+    assert caplog.messages == []
 
 
 def test_text_is_utf_8_whatever_the_header_says(api: Api) -> None:
