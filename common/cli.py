@@ -65,7 +65,7 @@ def _end_point(text: str) -> str:
 
 
 def run(main: Callable[[], int], *plain_http_errors: type[Exception]) -> int:
-    """Call `main` and return the exit code: its own, or 1, 2 or 130 after one line on stderr.
+    """Return the exit code of `main`; or 1 or 2 after one line on stderr, 130 for Ctrl-C, 0 if stdout has no reader.
 
     `plain_http_errors`: what the script's library raises where it refuses plain http.
     """
@@ -95,10 +95,11 @@ def run(main: Callable[[], int], *plain_http_errors: type[Exception]) -> int:
 
 def _log_to_stderr(name: str) -> logging.Logger:
     """Show what the logger of that name and `common` say; those of the libraries might show a token."""
-    for logger in (logging.getLogger("common"), logging.getLogger(name)):
+    log = logging.getLogger(name)
+    for logger in (logging.getLogger("common"), log):
         logger.setLevel(logging.INFO)
         logger.handlers = [logging.StreamHandler()]
-    return logger
+    return log
 
 
 def _closed_stdout(error: OSError, log: logging.Logger) -> int:

@@ -34,7 +34,7 @@ class TokenRejected(ApiError):
 # What is asked for, by the method of the request.
 ASKED_FOR = {"POST": "token", "GET": "report"}
 
-# What to do about it.
+# Remedies: what the user can do.
 CHECK_URLS = "Check TOKEN_URL, REPORTS_URL and any proxy on the way."
 NOT_FOLLOWED = f"Neither the secret nor the token is sent there. {CHECK_URLS}"
 SET_REPORTS_URL = "Set REPORTS_URL to that address, without the end point."
@@ -43,19 +43,19 @@ LOG_IN = "The network asks for a login: open a web page in a browser, log in, th
 ASK_FOR_LESS = "Check the network and any proxy. For a report, ask for a shorter period or a smaller limit."
 CHECK_NETWORK = "Check the network, the URL, and whether HTTPS_PROXY must be set."
 CHECK_ACCESS = "Check that the file in REQUESTS_CA_BUNDLE can be read, and that no firewall forbids the connection."
-CHECK_PORT = "Check the port in the URL, and that HTTPS_PROXY starts with http:// where the proxy itself uses no TLS."
+CHECK_PORT = "Check the port in the URL, and use http:// in HTTPS_PROXY unless the proxy itself speaks TLS."
 CHECK_PROXY = "Check the host and the port in HTTPS_PROXY, such as http://proxy:8080."
 SET_PROXY_URL = (
     "HTTPS_PROXY must look like http://user:password@proxy:8080. In the password, write %40 for @ and %23 for #."
 )
-SET_PROXY_LOGIN = "Check the user name and password in HTTPS_PROXY, such as http://user:password@proxy:8080."
-ASK_PROXY_ADMINS = "Ask the administrators of the proxy whether it allows this host, or has a problem."
+CHECK_PROXY_LOGIN = "Check the user name and password in HTTPS_PROXY, such as http://user:password@proxy:8080."
+ASK_PROXY_ADMINS = "Ask the proxy's administrators whether it blocks this host or has a problem."
 SET_CA_BUNDLE = "If a proxy decrypts HTTPS, set REQUESTS_CA_BUNDLE to a file that holds its CA certificate."
-CHECK_CA_BUNDLE = "REQUESTS_CA_BUNDLE must name a file of certificates in PEM format."
+CHECK_CA_FILE = "REQUESTS_CA_BUNDLE must name a file of certificates in PEM format."
 CHECK_CLOCK = "Check this machine's clock. If it is right, the server needs a new certificate: tell its administrators."
 UPDATE_PYTHON = "Update this Python. If that does not help, the server or a proxy on the way is too old."
 
-# What to do about a status, by what is asked for.
+# Remedies by what is asked for, and by the HTTP status of the answer.
 REMEDIES = {
     "token": {
         401: "Check API_KEY and API_SECRET. The key may also have expired, or be restricted to other networks.",
@@ -85,31 +85,31 @@ NO_CONNECTION_IN_TIME = Cause("no connection in time", CHECK_NETWORK, temporary=
 NO_ANSWER_IN_TIME = Cause("no answer in time", ASK_FOR_LESS)
 MALFORMED = Cause("malformed address or answer", CHECK_URLS)
 CLOSED_TOO_EARLY = Cause("the connection was closed too early", ASK_FOR_LESS, temporary=True)
-NO_PROXY = Cause("no connection to the proxy", CHECK_PROXY, temporary=True)
-PROXY_CANNOT_REACH = Cause("the proxy cannot reach the host", ASK_PROXY_ADMINS, temporary=True)
+PROXY_UNREACHABLE = Cause("no connection to the proxy", CHECK_PROXY, temporary=True)
+PROXY_FAILED = Cause("the proxy cannot reach the host", ASK_PROXY_ADMINS, temporary=True)
 LOOK_UP_FAILED = Cause("the host name could not be looked up", CHECK_NETWORK, temporary=True)
 OTHER_HOST = Cause("the certificate is for another host", CHECK_URLS)
-NOT_VALID_NOW = Cause("the certificate is not valid now", CHECK_CLOCK)
+OUTDATED = Cause("the certificate has expired or is not valid yet", CHECK_CLOCK)
 
 # The first row for which an exception of the chain has one of the types, and a text that matches from its beginning.
 # ConnectionError, TimeoutError and PermissionError are the built-in ones.
 CAUSES: tuple[tuple[Any, str, Cause], ...] = (
     ((InvalidURL, InvalidSchema), "", Cause("invalid proxy URL", SET_PROXY_URL)),
-    (OSError, "Tunnel connection failed: 407", Cause("the proxy asks for a user name and password", SET_PROXY_LOGIN)),
-    (OSError, "Tunnel connection failed: 50[234]", PROXY_CANNOT_REACH),
+    (OSError, "Tunnel connection failed: 407", Cause("the proxy asks for a user name and password", CHECK_PROXY_LOGIN)),
+    (OSError, "Tunnel connection failed: 50[234]", PROXY_FAILED),
     (OSError, "Tunnel connection failed", Cause("the proxy refuses the connection", ASK_PROXY_ADMINS)),
-    (ProxyError, ".*(NewConnection|NameResolution|ConnectTimeout)Error", NO_PROXY),
-    (ssl.SSLError, ".*certificate (has expired|is not yet valid)", NOT_VALID_NOW),
+    (ProxyError, ".*(NewConnection|NameResolution|ConnectTimeout)Error", PROXY_UNREACHABLE),
+    (ssl.SSLError, ".*certificate (has expired|is not yet valid)", OUTDATED),
     ((ssl.SSLError, ValueError), ".*mismatch, cert|.*doesn't match", OTHER_HOST),
     (ssl.SSLError, ".*CERTIFICATE_VERIFY_FAILED", Cause("the certificate is not trusted", SET_CA_BUNDLE)),
-    (OSError, r"Could not find a suitable TLS CA|\[X509", Cause("the CA certificates cannot be read", CHECK_CA_BUNDLE)),
+    (OSError, r"Could not find a suitable TLS CA|\[X509", Cause("the CA certificates cannot be read", CHECK_CA_FILE)),
     (ssl.SSLError, ".*(PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL)", Cause("no TLS version in common", UPDATE_PYTHON)),
     (ssl.SSLError, ".*(WRONG_VERSION|RECORD_LAYER|LENGTH_TOO_LONG)", Cause("the port does not use TLS", CHECK_PORT)),
     (socket.gaierror, rf"\[Errno {socket.EAI_AGAIN}\]", LOOK_UP_FAILED),
     (socket.gaierror, "", Cause("unknown host name", CHECK_NETWORK)),
     (requests.ConnectTimeout, "", NO_CONNECTION_IN_TIME),
     ((requests.Timeout, socket.timeout, TimeoutError), "", NO_ANSWER_IN_TIME),
-    (PermissionError, "", Cause("the system does not permit it", CHECK_ACCESS)),
+    (PermissionError, "", Cause("blocked by the operating system", CHECK_ACCESS)),
     (ConnectionRefusedError, "", NO_CONNECTION),
     (HTTPException, "InvalidChunkLength", MALFORMED),
     ((ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, ChunkedEncodingError), "", CLOSED_TOO_EARLY),

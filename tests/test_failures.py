@@ -15,9 +15,10 @@ import requests
 from helpers import KEY, SECOND, SECRET, SUMMARY, TOKEN, Api, Main, Sample, no_answer
 
 from common import errors
+from common.answers import read_report
 from common.config import REPORTS_URL, TOKEN_URL
 from common.errors import CHECK_URLS, LOG_IN, NOT_FOLLOWED, REMEDIES, SET_REPORTS_URL, TRY_LATER, ApiError
-from common.session import RETRIES
+from common.session import RETRIES, ApiSession
 
 TRIES = 1 + RETRIES
 BASIC = base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
@@ -163,13 +164,13 @@ NOT_YET = "certificate is not yet valid"
     [
         (requests.ConnectTimeout(), "", TRIES, "no connection in time"),
         (OSError(errno.ENETUNREACH, "Unreachable"), "Unreachable", TRIES, "no connection"),
-        (ssl.SSLError(1, NOT_YET), NOT_YET, 1, "the certificate is not valid now"),
+        (ssl.SSLError(1, NOT_YET), NOT_YET, 1, "the certificate has expired or is not valid yet"),
         (ssl.SSLError(1, "UNSUPPORTED_PROTOCOL"), "UNSUPPORTED_PROTOCOL", 1, "no TLS version in common"),
         (ssl.SSLError(1, "RECORD_LAYER_FAILURE"), "RECORD_LAYER_FAILURE", 1, "the port does not use TLS"),
         (ssl.SSLError(1, "HANDSHAKE_FAILURE"), "HANDSHAKE_FAILURE", 1, "no TLS connection"),
         (ValueError("hostname doesn't match"), "", 1, "the certificate is for another host"),
         (RuntimeError("of any library"), "", 1, "malformed address or answer"),
-        (PermissionError(errno.EACCES, "Denied"), "Denied", 1, "the system does not permit it"),
+        (PermissionError(errno.EACCES, "Denied"), "Denied", 1, "blocked by the operating system"),
         (socket.gaierror(socket.EAI_AGAIN, "Busy"), "Busy", TRIES, "the host name could not be looked up"),
     ],
 )
@@ -177,6 +178,37 @@ def test_no_answer(main: Main, api: Api, error: Exception, system: str, tries: i
     api.mock.post(TOKEN_URL, body=error)
     assert main().failure == no_answer("token", TOKEN_URL, words, system)
     assert len(api.requests) == tries
+
+
+def test_the_remedy_of_each_cause() -> None:
+    causes: dict[str, set[str]] = {}
+    for _, _, cause in errors.CAUSES:
+        causes.setdefault(cause.remedy, set()).add(cause.words)
+    assert causes == {
+        errors.CHECK_ACCESS: {"blocked by the operating system"},
+        errors.SET_PROXY_URL: {"invalid proxy URL"},
+        errors.CHECK_PROXY: {"no connection to the proxy"},
+        errors.CHECK_PROXY_LOGIN: {"the proxy asks for a user name and password"},
+        errors.ASK_PROXY_ADMINS: {"the proxy cannot reach the host", "the proxy refuses the connection"},
+        errors.CHECK_PORT: {"the port does not use TLS"},
+        errors.UPDATE_PYTHON: {"no TLS version in common"},
+        errors.CHECK_CLOCK: {"the certificate has expired or is not valid yet"},
+        errors.SET_CA_BUNDLE: {"the certificate is not trusted"},
+        errors.CHECK_CA_FILE: {"the CA certificates cannot be read"},
+        errors.CHECK_NETWORK: {
+            "no connection",
+            "no connection in time",
+            "unknown host name",
+            "the host name could not be looked up",
+        },
+        errors.ASK_FOR_LESS: {"the connection was closed too early", "no answer in time", "the answer is too large"},
+        CHECK_URLS: {
+            "malformed address or answer",
+            "no TLS connection",
+            "the certificate is for another host",
+            "too many redirects",
+        },
+    }
 
 
 # What a server says
@@ -232,6 +264,12 @@ def test_no_message_contains_a_secret(sample: Sample, api: Api, caplog: pytest.L
         assert "Redirected to https://api.sse.cisco.com/.../.../..." in told
     for secret in secrets:
         assert secret not in told
+
+
+def test_any_authorization_is_a_secret(api: Api) -> None:
+    api.report(status=404, **message("hush is unknown"))
+    with pytest.raises(ApiError, match=r'\("\.\.\. is unknown"\)'):
+        read_report(ApiSession().get(f"{REPORTS_URL}/{SUMMARY}", headers={"Authorization": "Digest hush"}))
 
 
 @pytest.mark.parametrize(("secret", "told"), [("", "Not s:t:r"), ("s:t:r", "Not ...")])

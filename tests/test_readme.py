@@ -215,10 +215,10 @@ MESSAGES = [  # where the code says what to look for, and how often: what is lai
 ]
 
 
-@pytest.mark.parametrize(("module", "pattern", "number"), MESSAGES)
-def test_every_message_of_a_module_is_in_the_readme(module: ModuleType, pattern: str, number: int) -> None:
+@pytest.mark.parametrize(("module", "pattern", "how_many"), MESSAGES)
+def test_every_message_of_a_module_is_in_the_readme(module: ModuleType, pattern: str, how_many: int) -> None:
     messages = re.findall(pattern, inspect.getsource(module))
-    assert len(messages) == number
+    assert len(messages) == how_many
     assert [text for text in messages if text not in QUOTED] == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import signal
 import socket
 import sys
@@ -219,7 +220,7 @@ def test_a_server_without_the_right_tls(main: Main, server: Wire, greeting: byte
     [
         ("", "localhost", "server.pem", "the certificate is not trusted"),
         ("server.pem", "127.0.0.1", "server.pem", "the certificate is for another host"),
-        ("expired.pem", "localhost", "expired.pem", "the certificate is not valid now"),
+        ("expired.pem", "localhost", "expired.pem", "the certificate has expired or is not valid yet"),
     ],
 )
 def test_a_wrong_certificate(
@@ -231,7 +232,7 @@ def test_a_wrong_certificate(
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE.with_name(trusted)) if trusted else "")
         done = main()
     assert done.failure_without_details == no_answer("token", url, words)
-    assert "_ssl.c" not in done.err  # where OpenSSL found it
+    assert re.search(r"\([^()]*certificate[^()]*\)\. ", done.err)  # what OpenSSL says, but not where in its code
     assert (server.connections, server.wire) == (1, [])
 
 
@@ -357,12 +358,22 @@ def test_threads_replace_a_revoked_token_once(sample: Sample, server: Wire) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl-C for one process alone")
-def test_ctrl_c(sample: Sample, server: Wire) -> None:
-    server.report_answers = [http(), http(429, {}, Retry_After="25")]
+@pytest.mark.parametrize("when", ["request", "retry"])
+def test_ctrl_c(sample: Sample, server: Wire, when: str) -> None:
+    asked = threading.Event()
+
+    def ask(connection: socket.socket) -> None:
+        asked.set()
+        silence(connection)
+
+    server.report_answers = [http(), ask if when == "request" else http(429, {}, Retry_After="25")]
     with started(sample.script, "first", "second", "third") as process:
         assert process.stderr
         assert process.stderr.readline().startswith("Token: ")
-        assert process.stderr.readline() == "Trying again in 25.0 seconds: 429 Too Many Requests\n"
+        if when == "request":
+            assert asked.wait(20)
+        else:
+            assert process.stderr.readline() == "Trying again in 25.0 seconds: 429 Too Many Requests\n"
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (130, "")
