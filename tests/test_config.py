@@ -50,7 +50,7 @@ def test_every_problem_is_named_at_once() -> None:
         ("has a colon: set the key alone, and the secret in API_SECRET", "API_KEY", ["key:secret"]),
         (NO_URL, "TOKEN_URL", ["api.sse.cisco.com/reports/v2", "https://", "https://:443/x", "https://[::1/x"]),
         (NO_URL, "TOKEN_URL", ["https://host:port/x", "https://host:0/x", "https://host:99999/x", "https://*.example"]),
-        (NO_URL, "REPORTS_URL", ["https://a host/x", "https://host/x?from=now", "https://host/x#part", "ftp://host/x"]),
+        (NO_URL, "REPORTS_URL", ["https://host/a b", "https://host/x?from=now", "https://host/x#part", "ftp://host/x"]),
         ("must not contain a user name or password", "REPORTS_URL", ["https://user:hush@host/x", "https://user@host"]),
         (PLAIN_HTTP, "REPORTS_URL", ["http://api.sse.cisco.com", "http://10.0.0.1", "http://[::2]"]),
         (PLAIN_HTTP, "TOKEN_URL", ["http://localhost.example", "http://127.0.0.1.example"]),

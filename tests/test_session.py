@@ -197,11 +197,12 @@ def test_each_retry_names_its_cause_and_its_pause(
 
 
 @pytest.mark.parametrize("timeout", [5, (5, None)])
-def test_a_timeout_of_ones_own(api: Api, clock: Clock, timeout: Any) -> None:
+def test_a_timeout_and_a_certificate_of_ones_own(api: Api, clock: Clock, timeout: Any) -> None:
     api.mock.get(URL, body=requests.ConnectionError(ConnectionResetError()))
     api.mock.get(URL, json=REPORT)
-    assert ApiSession().get(URL, timeout=timeout).json() == REPORT
-    assert api.requests[0].req_kwargs["timeout"] == timeout
+    assert ApiSession().get(URL, timeout=timeout, cert="client.pem").json() == REPORT
+    assert [request.req_kwargs["timeout"] for request in api.requests] == [timeout, timeout]
+    assert [request.req_kwargs["cert"] for request in api.requests] == ["client.pem", "client.pem"]
 
 
 def test_a_redirect_that_is_not_to_be_followed(api: Api, caplog: pytest.LogCaptureFixture) -> None:
@@ -228,6 +229,12 @@ def test_netrc_is_not_consulted(sample: Sample, api: Api, tmp_path: Path, monkey
     basic, *others = [authorization for _, authorization in sent(api)]
     assert basic.startswith("Basic dGhlLWtleTp0aGUtc2VjcmV0")
     assert others == [f"Bearer {TOKEN}"] * 2 + [None]
+
+
+def test_an_empty_answer_is_cut_unless_it_has_a_length(api: Api, clock: Clock) -> None:
+    api.mock.get(URL, body="")
+    with pytest.raises(ApiError, match=r"closed too early \(the answer ends in its headers\)"):
+        get()
 
 
 @pytest.mark.parametrize("length", [{"Content-Length": "0"}, {"Transfer-Encoding": "chunked"}])
