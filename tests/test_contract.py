@@ -290,7 +290,7 @@ def test_how_a_run_ends(
         raise error
 
     main.__module__ = "common"  # whose logger is reset after each test
-    monkeypatch.setattr(sys, "argv", ["folder/script.py"])
+    monkeypatch.setattr(sys, "argv", ["folder/script.py", "summary"])
     with open(tmp_path / "out", "w") as out:
         monkeypatch.setattr(sys, "stdout", out)
         assert cli.run(main, InsecureTransportError) == code
