@@ -76,7 +76,7 @@ class ApiAdapter(HTTPAdapter):
         deadline = time.monotonic() + ANSWER_TIME
         pieces, size = [], 0
         with super().send(request, True, *args) as response:
-            for piece in response.iter_content(64 * 1024):
+            for piece in response.iter_content(65536):
                 pieces.append(piece)
                 size += len(piece)
                 if size > ANSWER_MAX:
