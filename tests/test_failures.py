@@ -58,7 +58,7 @@ NO_TOKEN: list[Case] = [
     (429, message("Slow"), TRIES, '429 Too Many Requests ("Slow")', REMEDIES["token"][429]),
     (499, {"body": ""}, 1, "499 (no explanation)", CHECK_URLS),
     (500, message("Oh"), TRIES, '500 Internal Server Error ("Oh")', TRY_LATER),
-    (501, {"body": "what"}, 1, '501 Not Implemented ("what")', TRY_LATER),
+    (599, {"body": "what"}, 1, '599 ("what")', TRY_LATER),
     (511, {"body": "<p>Log in"}, 1, "511 Network Authentication Required (a web page)", LOG_IN),
     (204, {"body": ""}, 1, "204 No Content, but it is not a JSON object", CHECK_URLS),
     (200, {"body": "<body>Log in"}, 1, "200 OK, but it is not a JSON object (a web page)", CHECK_URLS),

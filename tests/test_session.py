@@ -91,12 +91,12 @@ def test_a_secret_is_never_redirected(sample: Sample, api: Api, target: str, sta
 
 
 def test_another_method_is_not_redirected(api: Api) -> None:
-    api.mock.put(URL, status=302, headers={"Location": URL})
+    api.mock.delete(URL, status=302, headers={"Location": URL})
     with pytest.raises(ApiError, match=r"^Could not get a response from .*: redirected to https://api"):
-        ApiSession().put(URL)
-    api.mock.put(URL, status=403)
+        ApiSession().delete(URL)
+    api.mock.delete(URL, status=403)
     with pytest.raises(ApiError, match=r"^Could not get a response from .*: 403 Forbidden .*REPORTS_URL and any proxy"):
-        read_report(requests.put(URL, timeout=5))
+        read_report(requests.delete(URL, timeout=5))
 
 
 @pytest.mark.parametrize(
