@@ -190,9 +190,9 @@ def one_line(text: str, length: int = QUOTE_MAX) -> str:
 
 
 def hide_secrets(request: requests.PreparedRequest) -> None:
-    """Remember what must not be shown of the request: a token, or the Basic value and the secret in it."""
+    """Remember what must not be shown of a request: a password in its URL, a token, or a Basic value and its secret."""
     scheme, _, credentials = str(request.headers.get("Authorization", "")).partition(" ")
-    sent = [credentials]
+    sent = [credentials, urlsplit(str(request.url)).password or ""]
     if scheme == "Basic":
         sent.append(base64.b64decode(credentials).decode("latin-1").partition(":")[2])
     sent_secrets.update(secret for secret in sent if len(secret) >= 4)  # a shorter one would blot out ordinary words

@@ -266,6 +266,12 @@ def test_no_message_contains_a_secret(sample: Sample, api: Api, caplog: pytest.L
         assert secret not in told
 
 
+def test_a_password_in_a_url_is_a_secret(api: Api) -> None:
+    api.mock.get("https://user:hush@gateway.example/", status=404)
+    with pytest.raises(ApiError, match=r"from https://user:\.\.\.@gateway.example/: 404 Not Found"):
+        read_report(ApiSession().get("https://user:hush@gateway.example/"))
+
+
 def test_any_authorization_is_a_secret(api: Api) -> None:
     api.report(status=404, **message("hush is unknown"))
     with pytest.raises(ApiError, match=r'\("\.\.\. is unknown"\)'):
