@@ -2,84 +2,59 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-from dataclasses import dataclass, field
-from typing import Mapping
-from urllib.parse import urlsplit
+import re
+from typing import Any
 
-import requests
+from .api import ApiError
 
 TOKEN_URL = "https://api.sse.cisco.com/auth/v2/token"
 REPORTS_URL = "https://api.sse.cisco.com/reports/v2"
+URL = re.compile(r"https://([a-z0-9-]+\.)*[a-z0-9-]+(:[0-9]+)?(/[^@?# ]*)?", re.I)
+# With OAUTHLIB_INSECURE_TRANSPORT, oauthlib takes any plain http: here it is for this machine alone.
+LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost):[0-9]+/[^@?# ]*")
 
 
-class SettingsError(Exception):
-    """The settings cannot work. The text is one line that names every problem, and no value."""
+class SettingsError(ApiError):
+    """The settings cannot work. The text is one line that names every problem, and shows no value."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a client needs to know; the secret is not in its `repr`."""
+def load_settings() -> dict[str, Any]:
+    """Return the keyword arguments of both clients, from API_KEY, API_SECRET, TOKEN_URL, REPORTS_URL and ORG_ID.
 
-    api_key: str
-    api_secret: str = field(repr=False)
-    token_url: str = TOKEN_URL
-    reports_url: str = REPORTS_URL
-    org_id: str | None = None
-
-
-def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read API_KEY, API_SECRET, TOKEN_URL, REPORTS_URL and ORG_ID; empty means unset.
-
-    Raises SettingsError, with all that is wrong, unless every value can be used.
+    An empty variable counts as unset. Raises SettingsError.
     """
-    defaults = {"API_KEY": "", "API_SECRET": "", "TOKEN_URL": TOKEN_URL, "REPORTS_URL": REPORTS_URL, "ORG_ID": ""}
-    # A value read from a file often ends in a newline.
-    values = {name: environ.get(name, "").strip() or default for name, default in defaults.items()}
+    variables = {name: value.strip() for name, value in os.environ.items()}  # one read from a file may end in a newline
+    settings: dict[str, Any] = {
+        "token_url": variables.get("TOKEN_URL") or TOKEN_URL,
+        "client_id": variables.get("API_KEY", ""),
+        "client_secret": variables.get("API_SECRET", ""),
+        "reports_url": variables.get("REPORTS_URL") or REPORTS_URL,
+        "org_id": variables.get("ORG_ID", ""),
+    }
+    check_settings(**settings)
+    return settings
+
+
+def check_settings(token_url: str, client_id: str, client_secret: str, reports_url: str, org_id: str | int) -> None:
+    """Raise SettingsError unless a client can work with these, which the text calls by their environment variables."""
+    values = {"API_KEY": client_id, "API_SECRET": client_secret, "TOKEN_URL": token_url, "REPORTS_URL": reports_url}
+    if org_id:
+        values["ORG_ID"] = str(org_id)
     found = {name: _problem(name, value) for name, value in values.items()}
-    problems = [f"{name} {problem}" for name, problem in found.items() if problem]
+    problems = "; ".join(f"{name} {problem}" for name, problem in found.items() if problem)
     if problems:
-        raise SettingsError("; ".join(problems))
-    return Settings(
-        api_key=values["API_KEY"],
-        api_secret=values["API_SECRET"],
-        token_url=values["TOKEN_URL"],
-        reports_url=values["REPORTS_URL"].rstrip("/"),
-        org_id=values["ORG_ID"] or None,
-    )
+        raise SettingsError(f"Settings: {problems}. To try it without an account, see Quick start in README.md.")
 
 
-def _problem(name: str, value: str) -> str | None:
+def _problem(name: str, value: str) -> str:
     if not value:
-        return None if name == "ORG_ID" else "is not set"
-    if value.strip("'\"") in ("your key", "your secret") or ("<" in value and ">" in value):
-        return "is still a placeholder"
-    if not (value.isascii() and value.isprintable()):
+        return "is not set, or set without export"
+    if re.fullmatch(r"""(['"]).*\1|<.*>|your (key|secret)""", value):
+        return "is a placeholder, or has quotation marks around it"
+    if not re.fullmatch("[ -~]+", value):
         return "has a character that is not allowed in a header"
-    if name == "API_KEY" and ":" in value:  # RFC 7617: the colon ends the user-id
-        return "has a colon: set the key alone, and the secret in API_SECRET"
-    return _url_problem(value) if name.endswith("_URL") else None
-
-
-def _url_problem(value: str) -> str | None:
-    try:
-        requests.Request("GET", value).prepare()  # as it will be sent
-        url = urlsplit(value)
-        valid = url.scheme in ("http", "https") and url.port != 0 and not (" " in value or url.query or url.fragment)
-    except ValueError:  # also those of requests
-        valid = False
-    if not valid:
-        return "is not a URL such as https://HOST/PATH"
-    if url.username is not None:
-        return "must not contain a user name or password"
-    if url.scheme == "http" and not _is_loopback(url.hostname or ""):
-        return "must start with https: otherwise the secret and the token are not encrypted"
-    return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    insecure = os.environ.get("OAUTHLIB_INSECURE_TRANSPORT") and LOOPBACK.fullmatch(value)
+    if name.endswith("_URL") and not (URL.fullmatch(value) or insecure):
+        return "is not of the form https://HOST/PATH"
+    return ""
