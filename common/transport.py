@@ -70,7 +70,7 @@ class RetryAdapter(HTTPAdapter):
             self.close()  # after a fork, the processes would read each other's responses
         self.process, self.last_use = os.getpid(), time.time()
         response = super().send(*args, **kwargs)
-        response.content  # noqa: B018 - read here, so that a response that breaks off can be requested again
+        response.content  # read here, so that a response that breaks off is requested again
         if response.status_code < 200:
             self.close()  # http.client takes 103 Early Hints for the response, which is still to come
         return response
