@@ -60,7 +60,7 @@ class SecureAccessAPI:
         oauth = self.oauth or self._renew(None)
         try:
             return self._get(oauth, end_point)
-        except (TokenExpiredError, TokenRejected):  # by the clock, before anything is sent; or by the server
+        except (TokenExpiredError, TokenRejected):  # by the clock; or by the server, 401 or 400 invalid_request
             oauth = self._renew(oauth)
         return self._get(oauth, end_point)
 

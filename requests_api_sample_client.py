@@ -68,7 +68,7 @@ def refreshToken(decorated: Callable[..., Any]) -> Callable[..., Any]:
             access_token = api.access_token
         try:
             return decorated(api, *args, **kwargs)
-        except TokenRejected:
+        except TokenRejected:  # by the server, 401 or 400 invalid_request
             with api.lock:
                 if api.access_token == access_token:  # no other thread has replaced it
                     api.getAccessToken()

@@ -1,1 +1,1 @@
-"""What both sample clients share: settings, transport, answers, errors, the command line; and the sandbox."""
+"""What both sample clients share: settings, transport, responses, errors, the command line; and the sandbox."""

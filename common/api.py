@@ -47,13 +47,13 @@ def read_token(response: Response) -> dict[str, Any]:
     if not isinstance(access_token, str) or not re.fullmatch("[!-~]+", access_token):  # printable ASCII, for a header
         raise bad_response(response, "no usable access_token")
     expires_in = str(token.get("expires_in"))
-    lifetime = int(expires_in) if expires_in.isdecimal() else 0
+    lifetime = int(expires_in) if re.fullmatch("[0-9]{1,9}", expires_in) else 0
     return {"token_type": "bearer", "access_token": access_token, "expires_in": lifetime or 3600}
 
 
 def check_token(response: Response) -> Response:
     """Compliance hook for `OAuth2Session.fetch_token`, which ignores the status: pass on a token, or raise ApiError."""
-    response._content = json.dumps(read_token(response)).encode()
+    response._content, response.encoding = json.dumps(read_token(response)).encode(), "utf-8"
     return response
 
 
@@ -101,7 +101,7 @@ def not_followed(response: Response) -> ApiError:
 def explain(request: PreparedRequest, cause: str, remedy: str) -> str:
     """Return the line for the user: what could not be obtained, from where, why, and what to do."""
     requested = "token" if request.method == "POST" else "report"
-    return one_line(f"Could not get a {requested} from {request.url}: {cause}. {remedy}")
+    return one_line(f"Could not get a {requested} from {str(request.url)[:300]}: {cause}. {remedy}")
 
 
 def one_line(text: str) -> str:

@@ -33,8 +33,8 @@ def end_points(description: str | None) -> list[str]:
     """Return the end points of the command line."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=description, epilog=EPILOG, formatter_class=raw)
-    help = f'report, relative to REPORTS_URL (default: "{END_POINT}", twice to show that the token is reused)'
-    parser.add_argument("end_points", metavar="END_POINT", nargs="*", help=help)
+    text = f'report, relative to REPORTS_URL (default: "{END_POINT}", twice to show that the token is reused)'
+    parser.add_argument("end_points", metavar="END_POINT", nargs="*", help=text)
     return parser.parse_args().end_points or [END_POINT] * 2
 
 
@@ -59,15 +59,15 @@ def run(main: Callable[[], None]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # escape what the terminal cannot show
     try:
         main()
+        sys.stdout.flush()
         return 0
     except RequestException as error:  # ApiError is one
         log.error(error)
         return 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt:
         return 130
-    except OSError as error:  # stdout cannot be written to
+    except OSError as error:  # stdout cannot be written to, or a file cannot be read
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit would fail too
-        if error.errno in (errno.EPIPE, errno.EINVAL):  # a reader such as head has seen enough; EINVAL on Windows
-            return 0
-        log.error("Cannot write the report: %s", error.strerror)
+        if error.errno not in (errno.EPIPE, errno.EINVAL):  # a reader such as head has seen enough; EINVAL on Windows
+            log.error(error)
         return 1

@@ -52,7 +52,7 @@ def _problem(name: str, value: str) -> str:
         return "is not set, or set without export"
     if re.fullmatch(r"""(['"]).*\1|<.*>|your (key|secret)""", value):
         return "is a placeholder, or has quotation marks around it"
-    if not re.fullmatch("[ -~]+", value):
+    if not re.fullmatch("[!-~][ -~]*", value):
         return "has a character that is not allowed in a header"
     insecure = os.environ.get("OAUTHLIB_INSECURE_TRANSPORT") and LOOPBACK.fullmatch(value)
     if name.endswith("_URL") and not (URL.fullmatch(value) or insecure):

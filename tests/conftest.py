@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 from types import SimpleNamespace
@@ -16,11 +17,12 @@ SETTINGS = ("API_KEY", "API_SECRET", "ORG_ID", "OAUTHLIB_INSECURE_TRANSPORT", "N
 
 # For the scripts as processes, with the Python that comes with macOS; .pytest.ini has it for this one.
 os.environ["PYTHONWARNINGS"] = "ignore:urllib3 v2 only supports OpenSSL"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and so do its children
 
 
-@pytest.fixture(params=SAMPLES, ids=lambda sample: sample.script.partition("_")[0])
+@pytest.fixture(params=[0, 1], ids=["oauthlib", "requests"])
 def sample(request):
-    return request.param
+    return SAMPLES[request.param]
 
 
 @pytest.fixture

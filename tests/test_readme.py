@@ -123,7 +123,7 @@ def test_every_scenario_variable_and_figure_of_the_code_is_there():
     assert [name for name in re.findall("^  ([A-Z_]+)  ", cli.EPILOG, re.M) if name not in account] == []
     assert f"`{config.TOKEN_URL}` and `{config.REPORTS_URL}`" in account
     connect, silence = map(int, transport.TIMEOUT)
-    assert f"{connect} seconds to connect, {silence} of silence, {len(transport.BACKOFF)} retries" in README
+    assert f"{connect} seconds to connect, {silence} seconds of silence, {len(transport.BACKOFF)} retries" in README
 
 
 def test_links_lead_somewhere():

@@ -145,18 +145,19 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(1.6)  # the next report finds the token expired; oauthlib rounds up to half a second
         if scenario == "revoked" and first:
             del sandbox.expiry[token]
-        note = ", broken off" if scenario == "flaky" and first else ""
-        self.respond(*report(sandbox.reports, end_point, query), note)
+        self.respond(*report(sandbox.reports, end_point, query), broken_off=scenario == "flaky" and first)
 
-    def respond(self, status: int, body: Any, note: str = "", headers: dict[str, str] | None = None) -> None:
+    def respond(
+        self, status: int, body: Any, note: str = "", headers: dict[str, str] | None = None, broken_off: bool = False
+    ) -> None:
         content = json.dumps(body).encode()
-        self.log_request(f"{status}{note}")
+        self.log_request(f"{status}{', broken off' if broken_off else note}")
         self.send_response_only(status)
         headers = {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        if note == ", broken off":
+        if broken_off:
             self.close_connection, content = True, content[: len(content) // 2]
         self.wfile.write(content)
 
@@ -188,7 +189,7 @@ def report(reports: dict[str, Any], end_point: str, query: str) -> tuple[int, An
     if not isinstance(data, list):
         return 200, reports[end_point]
     if end_point.startswith("activity"):
-        times = [end - number * (end - start) // len(data) for number in range(len(data))]  # the newest first
+        times = [end - number * (end - start) // len(data) for number in range(len(data))]  # newest first
         dates = [time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment / 1000)) for moment in times]
         rows = zip(data, times, dates)
         data = [{**row, "timestamp": moment, "date": date[:10], "time": date[11:]} for row, moment, date in rows]
