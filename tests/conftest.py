@@ -13,7 +13,7 @@ from helpers import KEY, SAMPLES, SECRET, Api, Outcome
 
 from common import transport
 
-SETTINGS = ("API_KEY", "API_SECRET", "ORG_ID", "OAUTHLIB_INSECURE_TRANSPORT", "NETRC", "FORCE_COLOR")
+SETTINGS = ("API_KEY", "API_SECRET", "ORG_ID", "OAUTHLIB_INSECURE_TRANSPORT", "NETRC", "PYTHONUNBUFFERED")
 
 # For the scripts as processes, with the Python that comes with macOS; .pytest.ini has it for this one.
 os.environ["PYTHONWARNINGS"] = "ignore:urllib3 v2 only supports OpenSSL"

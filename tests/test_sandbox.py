@@ -180,9 +180,12 @@ def test_what_a_plain_client_gets(clock, scenario, statuses, body):
     assert responses[0].headers.get("Retry-After") == ("1" if scenario == "rate-limit" else None)
 
 
-def test_an_unknown_scenario_is_told_those_there_are():
+def test_a_scenario_that_there_is_not_or_cannot_be(monkeypatch):
     with pytest.raises(ValueError, match=", ".join(SCENARIOS)):
         Sandbox("revokd")
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(socket.AF_INET6,)])
+    with pytest.raises(OSError, match=r"needs 127\.0\.0\.1 for localhost"):
+        Sandbox("region")
 
 
 def exchange(sandbox, request):

@@ -89,8 +89,7 @@ def test_what_goes_wrong_for_ever_is_one_line(main, server, monkeypatch, answer,
     url = server.environment()["REPORTS_URL"]
     assert re.match(f"Could not get a report from {url}/second: {words}", done.failure)
     assert server.wire == ["POST", "token-1"] + ["token-1"] * tries
-    reasons = re.findall(r"Trying again in 0\.0 seconds: (.*)", done.err)
-    assert len(reasons) == tries - 1 and all(f"({reason}). " in done.failure for reason in reasons)
+    assert done.err.count("Trying again in 0.0 seconds: ") == tries - 1
 
 
 @pytest.mark.parametrize("problem", ["refused", *HANDSHAKES])

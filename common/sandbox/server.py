@@ -46,6 +46,8 @@ class Sandbox(socketserver.ThreadingTCPServer):
     def __init__(self, scenario: str = "normal", port: int = 0) -> None:
         if scenario not in SCENARIOS:
             raise ValueError(f"there is no scenario {scenario!r}, only {', '.join(SCENARIOS)}")
+        if scenario == "region" and all(info[0] != socket.AF_INET for info in socket.getaddrinfo("localhost", None)):
+            raise OSError("the scenario region needs 127.0.0.1 for localhost")
         super().__init__(("127.0.0.1", port), Handler)
         self.scenario = scenario
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
