@@ -59,7 +59,7 @@ def run(main: Callable[[], None]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # escape what the terminal cannot show
     try:
         main()
-        sys.stdout.flush()
+        print(end="", flush=True)
         return 0
     except RequestException as error:  # ApiError is one
         log.error(error)
