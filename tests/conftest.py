@@ -15,8 +15,7 @@ from common import transport
 
 SETTINGS = ("API_KEY", "API_SECRET", "ORG_ID", "OAUTHLIB_INSECURE_TRANSPORT", "NETRC", "PYTHONUNBUFFERED")
 
-# For the scripts as processes, with the Python that comes with macOS; .pytest.ini has it for this one.
-os.environ["PYTHONWARNINGS"] = "ignore:urllib3 v2 only supports OpenSSL"
+os.environ["PYTHONWARNINGS"] = "ignore:urllib3 v2 only supports OpenSSL"  # for processes, see .pytest.ini
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and so do its children
 
 

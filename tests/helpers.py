@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
+import pytest
+
 import oauthlib_api_sample_client
 import requests_api_sample_client
 from common import cli
@@ -58,6 +60,8 @@ SAMPLES = [
     Sample(oauthlib, oauthlib.SecureAccessAPI, oauthlib.SecureAccessAPI.Query, 1),
     Sample(requests, requests.secureAccessAPI, requests.callSecureAccessApi, 0.9),
 ]
+
+one_sample = pytest.mark.parametrize("sample", [0], indirect=True)  # for promises of common/ alone
 
 
 class Api:

@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 import requests
-from helpers import KEY, ROOT, SECRET, SUMMARY, TOKEN, run
+from helpers import KEY, ROOT, SECRET, SUMMARY, TOKEN, one_sample, run
 from urllib3.exceptions import ProtocolError
 from urllib3.exceptions import SSLError as Urllib3SSLError
 
@@ -17,9 +17,7 @@ from common.api import CHECK_URLS, REMEDIES, TRY_LATER, ApiError
 from common.config import REPORTS_URL, TOKEN_URL
 
 pytestmark = pytest.mark.usefixtures("credentials")
-one_sample = pytest.mark.parametrize("sample", [0], indirect=True)  # the words are those of common/
 FOR_TOKEN, FOR_REPORT = REMEDIES["POST"], REMEDIES["GET"]
-LONG = "long " * 100
 
 
 @one_sample
@@ -39,7 +37,7 @@ LONG = "long " * 100
         ("report", 400, "a\nb\x1b[31m\u202ec", "400 Bad Request (a b [31m c)", FOR_REPORT[400]),
         ("report", 400, '{"error": "invalid_request"}', '400 Bad Request ({"error": "inva', FOR_REPORT[401]),
         ("report", 403, "No", "403 Forbidden (No)", FOR_REPORT[403]),
-        ("report", 404, LONG, f"404 Not Found ({LONG[:200]})", FOR_REPORT[404]),
+        ("report", 404, "x" * 201, f"404 Not Found ({200 * 'x'})", FOR_REPORT[404]),
         ("report", 429, "Slow", "429 Too Many Requests (Slow)", FOR_REPORT[429]),
     ],
 )

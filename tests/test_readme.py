@@ -69,8 +69,7 @@ def test_my_program_and_its_test_pass_with_either_script(monkeypatch, capsys, tm
     names["test_every_row_although_the_token_is_revoked"](capsys)
 
 
-FOUND = re.findall(r"python3 (?:-m common.sandbox )?([^`\n]*client\.py[^`\n]*)", README)
-COMMANDS = list(dict.fromkeys(FOUND))  # what follows the name of the sandbox
+COMMANDS = sorted(set(re.findall(r"python3 (?:-m common.sandbox )?([^`\n]*client\.py[^`\n]*)", README)))
 # Each sample output, by the last command before it.
 PARTS = README.split("```text\n")
 OUTPUTS = {
@@ -97,8 +96,7 @@ def test_a_command_prints_what_is_shown(outcomes, command):
     assert lines(OUTPUTS.get(command, outcomes[command].out)) == lines(outcomes[command].out)
 
 
-def lines(output):
-    """Return the lines without what differs in each run; two that are the same are one."""
+def lines(output):  # without what differs in each run, and each one once
     return list(dict.fromkeys(re.sub(r"(?<='expires_at': )[\d.]+|(?<=localhost:)\d+", "...", output).splitlines()))
 
 

@@ -148,7 +148,7 @@ def test_a_bad_parameter(sandbox, path, param, value, error):
     assert (response.status_code, response.json()) == (400, {"meta": {}, "data": {"errors": errors}})
 
 
-@pytest.mark.parametrize("end_point", ["nonsense", "summary/", "a/b/c"])
+@pytest.mark.parametrize("end_point", ["nonsense", "a/b/c"])
 def test_an_unknown_end_point_is_told_those_there_are(sandbox, end_point):
     response = get(sandbox, end_point)
     assert (response.status_code, [name for name in FIELDS if name not in response.json()["message"]]) == (404, [])
@@ -204,11 +204,10 @@ def test_a_line_for_each_request_without_a_secret():
 
 
 POST = "POST /auth/v2/token HTTP/1.1\r\nConnection: close\r\nContent-Length: "
-LONG = "GET / HTTP/1.1\r\nX: " + "x" * 70_000
 
 
 @pytest.mark.parametrize(
-    "request_head", [f"{POST}x", f"{POST}-1", POST + "9" * 5000, LONG, "HEAD / HTTP/1.1", "\x16\3\1\r\n"], ids=range(6)
+    "request_head", [f"{POST}x", f"{POST}-1", POST + "9" * 70_000, "HEAD / HTTP/1.1", "\x16\3\1\r\n"], ids=range(5)
 )
 def test_a_bad_client_harms_nobody(capfd, request_head):
     with Sandbox() as sandbox:

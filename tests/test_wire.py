@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from helpers import REPORT, SUMMARY
+from helpers import REPORT, SUMMARY, one_sample
 from wire import Proxy, Wire, close, http, reset, silence, then
 
 from common import transport
@@ -92,6 +92,7 @@ def test_what_goes_wrong_for_ever_is_one_line(main, server, monkeypatch, answer,
     assert done.err.count("Trying again in 0.0 seconds: ") == tries - 1
 
 
+@one_sample
 @pytest.mark.parametrize("problem", ["refused", *HANDSHAKES])
 def test_no_connection_is_one_line(main, server, monkeypatch, problem):
     monkeypatch.setattr(transport, "TIMEOUT", (0.1, 20))
@@ -103,6 +104,7 @@ def test_no_connection_is_one_line(main, server, monkeypatch, problem):
     assert done.failure.startswith("Could not get a token from ")
 
 
+@one_sample
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
@@ -133,6 +135,7 @@ def test_a_wrong_setting_is_not_tried_again(main, server, monkeypatch, variable,
     assert re.search(words, done.failure)
 
 
+@one_sample
 @pytest.mark.parametrize(("status", "tries"), [(407, 1), (403, 1), (502, TRIES)])
 def test_a_proxy_that_refuses(main, proxy, status, tries):
     proxy.refusals = [f"HTTP/1.1 {status} No way\r\nContent-Length: 0\r\n\r\n".encode()] * tries
