@@ -68,7 +68,7 @@ RESET = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
         (requests.ConnectionError(ProtocolError("Aborted", RESET)), 4, "Connection reset by peer", "Check the network"),
         (requests.exceptions.SSLError(Urllib3SSLError(CERTIFICATE)), 1, NO_KEY_IDENTIFIER, "Check the URL, REQ"),
         (requests.ConnectTimeout(), 4, "ConnectTimeout", "Check the network"),
-        (requests.ReadTimeout("HTTPSConnectionPool(host='h', port=1): Read timed out."), 4, "Read timed out.", "Try"),
+        (requests.ConnectionError("NameResolutionError: Temporary"), 4, "NameResolutionError: Temporary", "Check the"),
         (requests.ConnectionError(f"a\nb\x1b {SECRET} {TOKEN}"), 4, "a b ... ...", "Check the network"),
     ],
 )

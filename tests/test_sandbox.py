@@ -198,9 +198,9 @@ def exchange(sandbox, request):
 def test_a_line_for_each_request_without_a_secret():
     with Sandbox() as sandbox:
         token = bearer(sandbox)["Authorization"][7:]
-        exchange(sandbox, f"GET /reports/v2/{token}\x1b\xe9?to={token} HTTP/1.1\r\nConnection: close\r\n\r\n")
+        exchange(sandbox, f"GET /{token}/\x1b\xe9?to={token} HTTP/1.1\r\nConnection: close\r\n\r\n")
         exchange(sandbox, "POST /auth/v2/token?x=sandbox-secret HTTP/1.1\r\nConnection: close\r\n\r\n")
-    assert sandbox.requests[1:] == ["GET /reports/v2/...?to=..., no token -> 401", "POST /auth/v2/token?x=... -> 404"]
+    assert sandbox.requests[1:] == [r"GET /.../\x1b\xe9?to=..., no token -> 401", "POST /auth/v2/token?x=... -> 404"]
 
 
 POST = "POST /auth/v2/token HTTP/1.1\r\nConnection: close\r\nContent-Length: "
