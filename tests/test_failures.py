@@ -46,13 +46,13 @@ def test_a_response_that_is_no_success(main, api, requested, status, body, words
         url, printed = TOKEN_URL, 0
         api.mock.post(url, status=status, body=body)
     else:
-        url, printed = f"{REPORTS_URL}/second", 1
-        api.token(TOKEN)
+        url, printed = f"{REPORTS_URL}/second?{'x' * 900}", 1
+        api.token("token-1")  # too short to show some of it
         api.report("first")
-        api.report("second", status=status, body=body)
-    done = main("first", "second", "third")
-    assert (done.code, done.out.count("requests")) == (1, printed)  # nothing that was fetched is lost
-    assert done.failure.startswith(f"Could not get a {requested} from {url}: {words}")
+        api.mock.get(url, status=status, body=body)
+    done = main("first", url.rpartition("/")[2], "third")
+    assert (done.code, done.out.count("requests"), "token-1" in done.err) == (1, printed, False)  # no report is lost
+    assert done.failure.startswith(f"Could not get a {requested} from {url[:300]}: {words}")
     assert done.failure.endswith(f"). {remedy}")
 
 
