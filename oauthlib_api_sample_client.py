@@ -1,6 +1,10 @@
 # /// script
 # requires-python = ">=3.8"
-# dependencies = ["requests>=2.32.4,<3", "oauthlib>=3.2.2,<5", "requests-oauthlib>=2.0.0,<3"]
+# dependencies = [
+#   "requests>=2.32.4,<3",
+#   "oauthlib>=3.2.2,<5",
+#   "requests-oauthlib>=2.0.0,<3",
+# ]
 # ///
 """Call the Cisco Secure Access Reporting API; oauthlib keeps the access token.
 
@@ -18,60 +22,91 @@ from oauthlib.oauth2 import BackendApplicationClient, TokenExpiredError
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
-from common.api import TokenRejected, check_token, masked, read_report
 from common.cli import end_points, run
-from common.config import REPORTS_URL, check_settings, load_settings
-from common.transport import get, with_retries
+from common.config import load_settings
+from common.session import report_url, with_retries
+from common.tokens import check_token, masked, read_json, token_rejected
 
 log = logging.getLogger(__name__)
-logging.getLogger("requests_oauthlib").setLevel(logging.WARNING)  # at DEBUG it logs the secret and the token
+# At DEBUG, this library logs the secret and the token.
+logging.getLogger("requests_oauthlib").setLevel(logging.WARNING)
 
 
 class SecureAccessAPI:
-    """A client of the Reporting API; threads may share it. Wrong arguments raise ApiError."""
+    """A client of the Reporting API, which several threads may share.
+
+    `org_id` picks the child organization of a multi-organization account.
+    """
 
     def __init__(
-        self, token_url: str, client_id: str, client_secret: str, reports_url: str = REPORTS_URL, org_id: str | int = ""
+        self,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        reports_url: str = "https://api.sse.cisco.com/reports/v2",
+        org_id: str | int = "",
     ) -> None:
-        check_settings(token_url, client_id, client_secret, reports_url, org_id)
         self.token_url = token_url
         self.client_id = client_id
         self.auth = HTTPBasicAuth(client_id, client_secret)
         self.reports_url = reports_url
-        self.token_headers = {"X-Umbrella-OrgId": str(org_id)} if org_id else {}  # picks a child organization
-        self.oauth: OAuth2Session | None = None
+        self.token_headers = {}
+        if org_id:
+            self.token_headers["X-Umbrella-OrgId"] = str(org_id)
+        self.oauth: Any = None
         self.lock = threading.Lock()
 
     def GetToken(self) -> dict[str, Any]:
-        """Request an access token (RFC 6749, section 4.4) and keep it for later requests; raise ApiError."""
+        """Request an access token (RFC 6749, section 4.4), and keep it in a session.
+
+        Raises requests.RequestException.
+        """
         client = BackendApplicationClient(client_id=self.client_id)
+        # A new session for each token: other threads may still use the old one.
         oauth = with_retries(OAuth2Session(client=client))
+        # fetch_token() takes any response for a token, so check_token() sees it first.
         oauth.register_compliance_hook("access_token_response", check_token)
-        token: dict[str, Any] = oauth.fetch_token(token_url=self.token_url, auth=self.auth, headers=self.token_headers)
+        token: dict[str, Any] = oauth.fetch_token(
+            token_url=self.token_url, auth=self.auth, headers=self.token_headers
+        )
         log.info("Token: %s", masked(token))
         self.oauth = oauth
         return token
 
-    def Query(self, end_point: str) -> Any:
-        """Return the decoded report, {"meta": {}, "data": ...}, of an end point such as "summary?from=-1days&to=now".
+    def Query(self, end_point: str) -> dict[str, Any]:
+        """Return the report of an end point such as "summary?from=-1days&to=now".
 
-        Raises ApiError, whose text is one line for the user.
+        It is {"meta": {}, "data": ...}. Raises requests.RequestException: HTTPError
+        for a response with an error status, others where there is none of use.
         """
-        oauth = self.oauth or self._renew(None)
+        url = report_url(self.reports_url, end_point)
+        oauth = self.oauth
+        if oauth is None:
+            oauth = self.renew(None)
         try:
-            return self._get(oauth, end_point)
-        except (TokenExpiredError, TokenRejected):  # by the clock; or by the server, 401 or 400 invalid_request
-            oauth = self._renew(oauth)
-        return self._get(oauth, end_point)
+            response = oauth.get(url)
+            # The server may reject a token before it expires: 401, or 400.
+            rejected = token_rejected(response)
+        except TokenExpiredError:
+            # The session knows the lifetime of its token. It has sent nothing.
+            rejected = True
+        if rejected:
+            response = self.renew(oauth).get(url)
+        response.raise_for_status()
+        report = read_json(response)
+        if response.history and response.url.endswith("/" + end_point):
+            # Redirected to the region of the data: ask there from now on.
+            self.reports_url = response.url[: -len("/" + end_point)]
+        return report
 
-    def _get(self, oauth: OAuth2Session, end_point: str) -> Any:
-        response, self.reports_url = get(oauth, self.reports_url, end_point)
-        return read_report(response)
+    def renew(self, old_session: OAuth2Session | None) -> Any:
+        """Return the session that replaces one, whose token has expired.
 
-    def _renew(self, oauth: OAuth2Session | None) -> Any:
-        """Return the session that replaces `oauth`: the first thread gets its token, the others wait for it."""
+        This flow has no refresh token: to refresh is to request a new access token.
+        """
         with self.lock:
-            if self.oauth is oauth:
+            # The first thread gets a token; the others wait here, and find it.
+            if self.oauth is old_session:
                 self.GetToken()
             return self.oauth
 

@@ -19,73 +19,106 @@ from typing import Any, Callable
 
 import requests
 
-from common.api import TokenRejected, masked, read_report, read_token
 from common.cli import end_points, run
-from common.config import REPORTS_URL, check_settings, load_settings
-from common.transport import get, with_retries
+from common.config import load_settings
+from common.session import report_url, with_retries
+from common.tokens import check_token, masked, read_json, token_rejected
 
 log = logging.getLogger(__name__)
 
 
 class secureAccessAPI:
-    """A client of the Reporting API; threads may share it. Wrong arguments raise ApiError."""
+    """A client of the Reporting API, which several threads may share.
+
+    `org_id` picks the child organization of a multi-organization account.
+    """
 
     def __init__(
-        self, token_url: str, client_id: str, client_secret: str, reports_url: str = REPORTS_URL, org_id: str | int = ""
+        self,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        reports_url: str = "https://api.sse.cisco.com/reports/v2",
+        org_id: str | int = "",
     ) -> None:
-        check_settings(token_url, client_id, client_secret, reports_url, org_id)
         self.token_url = token_url
         self.client_id = client_id
         self.client_secret = client_secret
         self.reports_url = reports_url
-        self.token_headers = {"X-Umbrella-OrgId": str(org_id)} if org_id else {}  # picks a child organization
+        self.token_headers = {}
+        if org_id:
+            self.token_headers["X-Umbrella-OrgId"] = str(org_id)
         self.session = with_retries(requests.Session())
         self.access_token = ""
         self.access_token_expiration = 0.0  # seconds since the epoch
         self.lock = threading.Lock()
 
     def getAccessToken(self) -> str:
-        """Request an access token (RFC 6749, section 4.4) and keep it for later requests; raise ApiError."""
-        payload = {"grant_type": "client_credentials"}
-        auth = (self.client_id, self.client_secret)
-        rsp = self.session.post(self.token_url, data=payload, auth=auth, headers=self.token_headers)
-        token = read_token(rsp)
-        token["expires_at"] = time.time() + token["expires_in"]
+        """Request an access token (RFC 6749, section 4.4), and keep it.
+
+        Raises requests.RequestException.
+        """
+        rsp = self.session.post(
+            self.token_url,
+            data={"grant_type": "client_credentials"},
+            auth=(self.client_id, self.client_secret),
+            headers=self.token_headers,
+        )
+        token = read_json(check_token(rsp))
+        lifetime = int(token.get("expires_in", 3600))
+        token["expires_at"] = time.time() + lifetime
         log.info("Token: %s", masked(token))
         self.access_token = token["access_token"]
-        self.access_token_expiration = token["expires_at"] - token["expires_in"] / 10  # nearly expired
+        # Nearly expired, the token is renewed: after nine tenths of its lifetime.
+        self.access_token_expiration = token["expires_at"] - lifetime / 10
         return self.access_token
 
 
 def refreshToken(decorated: Callable[..., Any]) -> Callable[..., Any]:
-    """Call `decorated` with a valid token in `api`; if the server rejects it, get a new one and call once more."""
+    """Call `decorated` with a valid token; if the server rejects it, with a new one.
+
+    This flow has no refresh token: to refresh is to request a new access token.
+    """
 
     @functools.wraps(decorated)
     def wrapper(api: secureAccessAPI, *args: Any, **kwargs: Any) -> Any:
-        with api.lock:  # the first thread gets the token, the others wait for it
+        with api.lock:
+            # The first thread gets a token; the others wait here, and find it.
             if time.time() > api.access_token_expiration:
                 api.getAccessToken()
-            access_token = api.access_token
         try:
             return decorated(api, *args, **kwargs)
-        except TokenRejected:  # by the server, 401 or 400 invalid_request
-            with api.lock:
-                if api.access_token == access_token:  # no other thread has replaced it
-                    api.getAccessToken()
+        except requests.HTTPError as error:
+            response = error.response
+            # The server may reject a token before it expires: 401, or 400.
+            if response is None or not token_rejected(response):
+                raise
+            rejected = response.request.headers["Authorization"]
+        with api.lock:
+            # Unless another thread has replaced the token that was sent:
+            if rejected == "Bearer " + api.access_token:
+                api.getAccessToken()
         return decorated(api, *args, **kwargs)
 
     return wrapper
 
 
 @refreshToken
-def callSecureAccessApi(api: secureAccessAPI, path: str) -> Any:
-    """Return the decoded report, {"meta": {}, "data": ...}, of an end point such as "summary?from=-1days&to=now".
+def callSecureAccessApi(api: secureAccessAPI, path: str) -> dict[str, Any]:
+    """Return the report of an end point such as "summary?from=-1days&to=now".
 
-    Raises ApiError, whose text is one line for the user.
+    It is {"meta": {}, "data": ...}. Raises requests.RequestException: HTTPError
+    for a response with an error status, others where there is none of use.
     """
     api_headers = {"Authorization": "Bearer " + api.access_token}
-    r, api.reports_url = get(api.session, api.reports_url, path, headers=api_headers)
-    return read_report(r)
+    url = report_url(api.reports_url, path)
+    r = api.session.get(url, headers=api_headers)
+    r.raise_for_status()
+    report = read_json(r)
+    if r.history and r.url.endswith("/" + path):
+        # Redirected to the region of the data: ask there from now on.
+        api.reports_url = r.url[: -len("/" + path)]
+    return report
 
 
 def main() -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
-import io
 import logging
 import os
-import re
 import sys
-from typing import Callable
+from typing import Callable, Iterator
 
-from requests import RequestException
+import requests
 
-from .api import one_line
 from .config import REPORTS_URL, TOKEN_URL, SettingsError
+from .errors import explain
 
 END_POINT = "summary?from=-1days&to=now"
 EPILOG = f"""\
@@ -30,44 +29,87 @@ README.md has more end points, and a quick start without an account.
 
 
 def end_points(description: str | None) -> list[str]:
-    """Return the end points of the command line."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=description, epilog=EPILOG, formatter_class=raw)
-    text = f'report, relative to REPORTS_URL (default: "{END_POINT}", twice to show that the token is reused)'
-    parser.add_argument("end_points", metavar="END_POINT", nargs="*", help=text)
-    return parser.parse_args().end_points or [END_POINT] * 2
-
-
-class OneLine(logging.Formatter):
-    """Makes each message fit for a terminal, and hides the secret and whole tokens."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = one_line(super().format(record))
-        secret = os.environ.get("API_SECRET", "").strip()
-        return re.sub(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", "...", line.replace(secret, "...") if secret else line)
+    """Return the end points that the command line names."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "END_POINT",
+        nargs="*",
+        default=[END_POINT, END_POINT],
+        help=f'report, relative to REPORTS_URL (default: "{END_POINT}", '
+        "twice to show that the token is reused)",
+    )
+    return list(parser.parse_args().END_POINT)
 
 
 def run(main: Callable[[], None]) -> int:
-    """Return the exit code of a command: 0, 1 and 2 after one line on stderr, or 130 for Ctrl-C."""
+    """Run a command and return its exit code, after one line on stderr if it failed.
+
+    1 is a failure of the API, 2 of the settings, 130 is Ctrl-C. Any other exception is
+    the program's own, and is left alone.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        # Escape what a terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    code = 0
+    with log_on_stderr(main.__module__):
+        try:
+            main()
+        except SettingsError as error:
+            print(error, file=sys.stderr)
+            code = 2
+        except requests.RequestException as error:
+            print(explain(error), file=sys.stderr)
+            code = 1
+        except KeyboardInterrupt:
+            code = 130
+        except BrokenPipeError:
+            # A reader such as head has seen enough.
+            code = 1
+        except OSError as error:
+            # On Windows, that is an invalid argument.
+            if error.errno != errno.EINVAL or not reader_has_gone():
+                raise
+            code = 1
+    if reader_has_gone():
+        code = max(code, 1)
+    return code
+
+
+@contextlib.contextmanager
+def log_on_stderr(name: str) -> Iterator[None]:
+    """Show the messages of a program and of this package on stderr, while it runs.
+
+    Those of other packages are not shown, since they might hold a token.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(OneLine())
-    log = logging.getLogger(main.__module__)
-    for logger in (log, logging.getLogger(__package__)):  # those of the libraries might show a token
+    # A program that calls logging.basicConfig shows the messages itself.
+    handler.addFilter(lambda record: not logging.getLogger().handlers)
+    loggers = [logging.getLogger(name), logging.getLogger(__package__)]
+    for logger in loggers:
         logger.setLevel(logging.INFO)
-        logger.handlers = [handler]
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # escape what the terminal cannot show
+        logger.addHandler(handler)
     try:
-        main()
-        print(end="", flush=True)
-        return 0
-    except RequestException as error:  # ApiError is one
-        log.error(error)
-        return 2 if isinstance(error, SettingsError) else 1
-    except KeyboardInterrupt:
-        return 130
-    except OSError as error:  # stdout cannot be written to, or a file cannot be read
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit would fail too
-        if error.errno not in (errno.EPIPE, errno.EINVAL):  # a reader such as head has seen enough; EINVAL on Windows
-            log.error(error)
-        return 1
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+def reader_has_gone() -> bool:
+    """Flush stdout, and return whether a reader such as head has closed the pipe."""
+    if sys.stdout is None or sys.stdout.closed:
+        return False
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # On Windows, a closed pipe is an invalid argument.
+        if error.errno not in (errno.EPIPE, errno.EINVAL):
+            raise
+        # The flush at exit would fail too: see "Note on SIGPIPE" in Python's docs.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

@@ -4,57 +4,72 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
-
-from .api import ApiError
+from urllib.parse import urlsplit
 
 TOKEN_URL = "https://api.sse.cisco.com/auth/v2/token"
 REPORTS_URL = "https://api.sse.cisco.com/reports/v2"
-URL = re.compile(r"https://([a-z0-9-]+\.)*[a-z0-9-]+(:[0-9]+)?(/[^@?# ]*)?", re.I)
-# With OAUTHLIB_INSECURE_TRANSPORT, oauthlib takes any plain http: here it is for this machine alone.
-LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost):[0-9]+/[^@?# ]*")
+LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost):[0-9]+/")
 
 
-class SettingsError(ApiError):
-    """The settings cannot work. The text is one line that names every problem, and shows no value."""
+class SettingsError(ValueError):
+    """The settings cannot work; the text names every problem, and shows no value."""
 
 
-def load_settings() -> dict[str, Any]:
-    """Return the keyword arguments of both clients, from API_KEY, API_SECRET, TOKEN_URL, REPORTS_URL and ORG_ID.
+def load_settings() -> dict[str, str]:
+    """Return the keyword arguments of both clients, from the environment.
 
-    An empty variable counts as unset. Raises SettingsError.
+    They are token_url, client_id, client_secret, reports_url and org_id. An empty
+    variable counts as unset. Raises SettingsError.
     """
-    variables = {name: value.strip() for name, value in os.environ.items()}  # one read from a file may end in a newline
-    settings: dict[str, Any] = {
-        "token_url": variables.get("TOKEN_URL") or TOKEN_URL,
-        "client_id": variables.get("API_KEY", ""),
-        "client_secret": variables.get("API_SECRET", ""),
-        "reports_url": variables.get("REPORTS_URL") or REPORTS_URL,
-        "org_id": variables.get("ORG_ID", ""),
+    problems = []
+
+    def read(name: str, default: str = "", required: bool = True) -> str:
+        # A value that was read from a file may end in a newline.
+        value = os.environ.get(name, "").strip() or default
+        problem = find_problem(name, value)
+        if problem and (value or required):
+            problems.append(f"{name} {problem}")
+        return value
+
+    settings = {
+        "token_url": read("TOKEN_URL", TOKEN_URL),
+        "client_id": read("API_KEY"),
+        "client_secret": read("API_SECRET"),
+        "reports_url": read("REPORTS_URL", REPORTS_URL),
+        "org_id": read("ORG_ID", required=False),
     }
-    check_settings(**settings)
+    if problems:
+        raise SettingsError(
+            f"Settings: {'; '.join(problems)}. "
+            "To try it without an account, see Quick start in README.md."
+        )
     return settings
 
 
-def check_settings(token_url: str, client_id: str, client_secret: str, reports_url: str, org_id: str | int) -> None:
-    """Raise SettingsError unless a client can work with these, which the text calls by their environment variables."""
-    values = {"API_KEY": client_id, "API_SECRET": client_secret, "TOKEN_URL": token_url, "REPORTS_URL": reports_url}
-    if org_id:
-        values["ORG_ID"] = str(org_id)
-    found = {name: _problem(name, value) for name, value in values.items()}
-    problems = "; ".join(f"{name} {problem}" for name, problem in found.items() if problem)
-    if problems:
-        raise SettingsError(f"Settings: {problems}. To try it without an account, see Quick start in README.md.")
-
-
-def _problem(name: str, value: str) -> str:
+def find_problem(name: str, value: str) -> str:
+    """Return what is wrong with a value, or an empty text."""
     if not value:
         return "is not set, or set without export"
-    if re.fullmatch(r"""(['"]).*\1|<.*>|your (key|secret)""", value):
+    if re.fullmatch(r"<.*>|your (key|secret)|'.*'|\".*\"", value):
         return "is a placeholder, or has quotation marks around it"
-    if not re.fullmatch("[!-~][ -~]*", value):
+    if not (value.isascii() and value.isprintable()):
         return "has a character that is not allowed in a header"
-    insecure = os.environ.get("OAUTHLIB_INSECURE_TRANSPORT") and LOOPBACK.fullmatch(value)
-    if name.endswith("_URL") and not (URL.fullmatch(value) or insecure):
+    if name.endswith("_URL") and not is_secure_url(value):
         return "is not of the form https://HOST/PATH"
     return ""
+
+
+def is_secure_url(url: str) -> bool:
+    """Return whether the secret may go there: by https, or within this machine."""
+    try:
+        parts = urlsplit(url)
+        incomplete = not parts.hostname or parts.port == 0
+    except ValueError:
+        return False
+    if incomplete or re.search("[@?# ]", url):
+        return False
+    if parts.scheme == "https":
+        return True
+    # Plain http is for tests: oauthlib too refuses it without this variable.
+    insecure_allowed = os.environ.get("OAUTHLIB_INSECURE_TRANSPORT")
+    return bool(insecure_allowed and LOOPBACK.match(url))

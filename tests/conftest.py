@@ -6,20 +6,24 @@ import signal
 import socket
 import sys
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import responses
-from helpers import KEY, SAMPLES, SECRET, Api, Outcome
+from helpers import KEY, SAMPLES, SECRET, FakeApi, Outcome
 
-from common import transport
+from common import session
 
-SETTINGS = ("API_KEY", "API_SECRET", "ORG_ID", "OAUTHLIB_INSECURE_TRANSPORT", "NETRC", "PYTHONUNBUFFERED")
+SETTINGS = ("API_KEY", "API_SECRET", "ORG_ID", "OAUTHLIB_INSECURE_TRANSPORT", "NETRC")
+OTHERS = ("PYTHONUNBUFFERED", "SSLKEYLOGFILE")
 
-os.environ["PYTHONWARNINGS"] = "ignore:urllib3 v2 only supports OpenSSL"  # for processes, see .pytest.ini
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and so do its children
+# For the processes that tests start: see .pytest.ini.
+os.environ["PYTHONWARNINGS"] = "ignore:urllib3 v2 only supports OpenSSL"
+# A job in the background ignores Ctrl-C, and so would the processes it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(params=[0, 1], ids=["oauthlib", "requests"])
+@pytest.fixture(params=SAMPLES)
 def sample(request):
     return SAMPLES[request.param]
 
@@ -27,32 +31,49 @@ def sample(request):
 @pytest.fixture
 def main(sample, capsys):
     """Run the script's command line in this process."""
-    return lambda *arguments: Outcome(sample.main(*arguments), *capsys.readouterr())
+
+    def run_main(*arguments):
+        # With the handlers of pytest, a command would leave the log to them.
+        with patch.object(logging.getLogger(), "handlers", []):
+            code = sample.main(*arguments)
+        out, err = capsys.readouterr()
+        return Outcome(code, out, err)
+
+    return run_main
+
+
+def is_setting(name):
+    lower = name.lower()
+    return name in (*SETTINGS, *OTHERS) or lower.endswith(
+        ("_url", "_proxy", "_ca_bundle")
+    )
 
 
 @pytest.fixture(autouse=True)
 def isolated_environment(monkeypatch, tmp_path):
-    """Take away the settings of whoever runs the tests, and every name but this machine's."""
-    for name in list(os.environ):
-        if name in SETTINGS or name.lower().endswith(("_url", "_proxy", "_ca_bundle")):
-            monkeypatch.delenv(name)
+    """Take away the settings of whoever runs the tests."""
+    for name in filter(is_setting, list(os.environ)):
+        monkeypatch.delenv(name)
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(transport, "BACKOFF", (0.001, 0.002, 0.004))
+    monkeypatch.setattr(session, "BACKOFF", (0.001, 0.002, 0.004))
+
+
+@pytest.fixture(autouse=True)
+def this_machine_alone(monkeypatch):
+    """Take away every name but this machine's."""
     look_up = socket.getaddrinfo
 
     def look_up_loopback(host, *args, **kwargs):
         if host not in ("127.0.0.1", "localhost"):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return look_up("127.0.0.1", *args, **kwargs)  # not ::1, where nothing listens: Windows is slow to find out
+        # Not ::1, where nothing listens: Windows is slow to find out.
+        return look_up("127.0.0.1", *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up_loopback)
-    monkeypatch.setattr(socket, "gethostbyname", look_up_loopback)  # macOS asks it for hosts without a proxy
-    yield
-    for name in ("common", *(sample.module.__name__ for sample in SAMPLES)):
-        logging.getLogger(name).handlers = []
-        logging.getLogger(name).setLevel(logging.NOTSET)
+    # macOS asks this one for hosts without a proxy.
+    monkeypatch.setattr(socket, "gethostbyname", look_up_loopback)
 
 
 @pytest.fixture
@@ -78,4 +99,4 @@ def clock(monkeypatch):
 @pytest.fixture
 def api():
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield Api(mock)
+        yield FakeApi(mock)

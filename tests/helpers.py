@@ -13,9 +13,12 @@ from common import cli
 from common.config import REPORTS_URL, TOKEN_URL
 
 ROOT = Path(__file__).resolve().parent.parent
-KEY, SECRET = "the-key", "the-secret"
-TOKEN, SECOND = (f"eyJ0b2tlbiI6Ij{number}ifQ.abcdefghijklm.nopqrstuvwxyz" for number in "12")
+KEY = "the-api-key"
+SECRET = "the-api-secret"
+TOKEN = "eyJ0b2tlbiI6IjEifQ.abcdefghijklm.nopqrstuvwxyz"
+SECOND = "eyJ0b2tlbiI6IjIifQ.abcdefghijklm.nopqrstuvwxyz"
 SUMMARY = "summary?from=-1days&to=now"
+SUMMARY_URL = f"{REPORTS_URL}/{SUMMARY}"
 REPORT = {"meta": {}, "data": {"requests": 3}}
 
 
@@ -28,23 +31,24 @@ class Outcome(NamedTuple):
 
     @property
     def failure(self):
-        """The one line that tells of a failure."""
+        """The one line of stderr that tells of a failure."""
         routine = ("Token: ", "Trying again in ", "Redirected to ")
-        (line,) = (line for line in self.err.splitlines() if not line.startswith(routine))
-        return line
+        lines = [line for line in self.err.splitlines() if not line.startswith(routine)]
+        assert len(lines) == 1, self.err
+        return lines[0]
 
 
 class Sample(NamedTuple):
     """One of the two scripts."""
 
+    name: str
     module: Any
     client: Callable
     query: Callable
-    lifetime: float  # the part of a token's lifetime for which it is used
 
     @property
     def script(self):
-        return f"{self.module.__name__}.py"
+        return f"{self.name}_api_sample_client.py"
 
     def new(self, token_url=TOKEN_URL, key=KEY, secret=SECRET, **options):
         return self.client(token_url, key, secret, **options)
@@ -55,44 +59,79 @@ class Sample(NamedTuple):
         return cli.run(self.module.main)
 
 
-oauthlib, requests = oauthlib_api_sample_client, requests_api_sample_client
-SAMPLES = [
-    Sample(oauthlib, oauthlib.SecureAccessAPI, oauthlib.SecureAccessAPI.Query, 1),
-    Sample(requests, requests.secureAccessAPI, requests.callSecureAccessApi, 0.9),
-]
+OAUTHLIB = Sample(
+    "oauthlib",
+    oauthlib_api_sample_client,
+    oauthlib_api_sample_client.SecureAccessAPI,
+    oauthlib_api_sample_client.SecureAccessAPI.Query,
+)
+REQUESTS = Sample(
+    "requests",
+    requests_api_sample_client,
+    requests_api_sample_client.secureAccessAPI,
+    requests_api_sample_client.callSecureAccessApi,
+)
+SAMPLES = {"oauthlib": OAUTHLIB, "requests": REQUESTS}
 
-one_sample = pytest.mark.parametrize("sample", [0], indirect=True)  # for promises of common/ alone
+# For promises of common/, which one of the scripts shows as well as both.
+one_sample = pytest.mark.parametrize("sample", ["requests"], indirect=True)
 
 
-class Api:
+class FakeApi:
+    """Token endpoint and Reporting API; the last response is sent again and again."""
+
     def __init__(self, mock):
         self.mock = mock
 
-    def token(self, *names, **fields):
-        """Answer token requests with one token each, repeating the last one."""
-        for name in names:
-            self.mock.post(TOKEN_URL, json={"access_token": name, **(fields or {"expires_in": 3600})})
+    def token(self, access_token=TOKEN, **fields):
+        """Answer a token request."""
+        body = {"token_type": "bearer", "access_token": access_token}
+        self.mock.post(TOKEN_URL, json={**body, "expires_in": 3600, **fields})
 
-    def report(self, end_point=SUMMARY, base=REPORTS_URL, **answer):
-        """Answer the next request for a report, and later ones unless there is a further answer."""
-        self.mock.get(f"{base}/{end_point}", **(answer or {"json": REPORT}))
+    def token_response(self, **response):
+        """Answer a token request with something else."""
+        self.mock.post(TOKEN_URL, **response)
 
-    def redirect(self, source, target, status=302):
-        self.mock.get(source, status=status, headers={"Location": target})
+    def report(self, url=SUMMARY_URL, **response):
+        """Answer a request for a report, by default with REPORT."""
+        self.mock.get(url, **(response or {"json": REPORT}))
+
+    def redirect(self, target, url=SUMMARY_URL, status=302):
+        self.mock.get(url, status=status, headers={"Location": target})
 
     @property
     def requests(self):
         return [call.request for call in self.mock.calls]
 
     @property
-    def wire(self):
-        """What was sent, in order: `POST` for a token, the bearer token for a report."""
-        sent = [request.headers["Authorization"].partition(" ") for request in self.requests]
-        return ["POST" if scheme == "Basic" else token for scheme, _, token in sent]
+    def urls(self):
+        """Where requests for reports were sent, in order."""
+        return [request.url for request in self.requests if request.method == "GET"]
+
+    @property
+    def sent(self):
+        """What was sent, in order: "POST" for a token, the token for a report."""
+        return [credentials_of(request) for request in self.requests]
+
+
+def credentials_of(request):
+    scheme, _, credentials = request.headers["Authorization"].partition(" ")
+    if scheme == "Basic":
+        return request.method
+    return credentials
 
 
 def run(*arguments, **options):
     """Run this Python at the top of the repository, as a user does."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT, **options}
-    done = subprocess.run([sys.executable, *arguments], text=True, timeout=60, **pipes)
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        text=True,
+        timeout=60,
+        **{
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "cwd": ROOT,
+            **options,
+        },
+    )
     return Outcome(done.returncode, done.stdout, done.stderr)

@@ -1,86 +1,140 @@
-"""Settings: what is read, and every problem at once and by name."""
+"""Settings: what is read from the environment, and every problem by name."""
 
 import pytest
+import requests
 from helpers import KEY, SECRET
 
-from common.api import ApiError
-from common.config import SettingsError, load_settings
+from common.config import REPORTS_URL, TOKEN_URL, SettingsError, load_settings
 
-TOKEN_URL, REPORTS_URL = "https://api.sse.cisco.com/auth/v2/token", "https://api.sse.cisco.com/reports/v2"
+pytestmark = pytest.mark.usefixtures("credentials")
+
 NO_URL = "is not of the form https://HOST/PATH"
 PLACEHOLDER = "is a placeholder, or has quotation marks around it"
 BAD_CHARACTER = "has a character that is not allowed in a header"
+DEFAULTS = {
+    "token_url": TOKEN_URL,
+    "client_id": KEY,
+    "client_secret": SECRET,
+    "reports_url": REPORTS_URL,
+    "org_id": "",
+}
+BAD_URLS = [
+    "api.sse.cisco.com/reports/v2",
+    "https://",
+    "https://host:port/reports",
+    "https://host:99999/reports",
+    "ftp://localhost:21/reports",
+    "https://host/two words",
+    "https://host/?",
+    "https://host/#part",
+    "https://user:password@host/reports",
+    "https://:password@host/reports",
+]
 
 
-def settings(monkeypatch, variables):
-    for name, value in {"API_KEY": KEY, "API_SECRET": SECRET, **variables}.items():
-        monkeypatch.setenv(name, value)
-    return load_settings()
+def problem_of(monkeypatch, name, value):
+    """Return what is said of the one variable that is wrong."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    text = str(error.value)
+    assert text.startswith(f"Settings: {name} ")
+    problem, _, advice = text.partition(". ")
+    assert advice.endswith("see Quick start in README.md.")
+    return problem.replace(f"Settings: {name} ", "")
 
 
-@pytest.mark.parametrize(
-    ("variables", "values"),
-    [
-        ({}, [TOKEN_URL, KEY, SECRET, REPORTS_URL, ""]),
-        ({"TOKEN_URL": "", "REPORTS_URL": " ", "ORG_ID": ""}, [TOKEN_URL, KEY, SECRET, REPORTS_URL, ""]),
-        (
-            {"API_SECRET": "a:b\r\n", "REPORTS_URL": "https://r", "ORG_ID": "77 "},
-            [TOKEN_URL, KEY, "a:b", "https://r", "77"],
-        ),
-    ],
-)
-def test_variables_become_the_arguments_of_a_client(monkeypatch, variables, values):
-    found = settings(monkeypatch, variables)
-    assert list(found) == ["token_url", "client_id", "client_secret", "reports_url", "org_id"]
-    assert list(found.values()) == values
+def test_a_key_and_a_secret_are_enough():
+    assert load_settings() == DEFAULTS
+
+
+def test_variables_become_the_arguments_of_a_client(sample, monkeypatch):
+    monkeypatch.setenv("TOKEN_URL", "https://tokens.example/v2")
+    monkeypatch.setenv("REPORTS_URL", "https://reports.example")
+    monkeypatch.setenv("ORG_ID", "77")
+    client = sample.client(**load_settings())
+    assert client.token_url == "https://tokens.example/v2"
+    assert client.client_id == KEY
+    assert client.reports_url == "https://reports.example"
+    assert client.token_headers == {"X-Umbrella-OrgId": "77"}
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch):
+    monkeypatch.setenv("TOKEN_URL", "")
+    monkeypatch.setenv("REPORTS_URL", " ")
+    monkeypatch.setenv("ORG_ID", "")
+    assert load_settings() == DEFAULTS
+
+
+def test_a_newline_at_the_end_is_dropped(monkeypatch):
+    monkeypatch.setenv("API_SECRET", SECRET + "\r\n")
+    monkeypatch.setenv("ORG_ID", "77\n")
+    assert load_settings() == {**DEFAULTS, "org_id": "77"}
 
 
 def test_every_problem_is_named_at_once(monkeypatch):
+    monkeypatch.delenv("API_KEY")
+    monkeypatch.setenv("API_SECRET", "")
+    monkeypatch.setenv("TOKEN_URL", "tokens")
+    monkeypatch.setenv("REPORTS_URL", "http://reports")
+    monkeypatch.setenv("ORG_ID", "7€")
     with pytest.raises(SettingsError) as error:
-        settings(
-            monkeypatch, {"API_KEY": "", "API_SECRET": "", "TOKEN_URL": "x", "REPORTS_URL": "http://r", "ORG_ID": "€"}
-        )
+        load_settings()
     assert str(error.value) == (
-        "Settings: API_KEY is not set, or set without export; API_SECRET is not set, or set without export; "
-        f"TOKEN_URL {NO_URL}; REPORTS_URL {NO_URL}; ORG_ID {BAD_CHARACTER}. "
+        f"Settings: TOKEN_URL {NO_URL}; API_KEY is not set, or set without export; "
+        "API_SECRET is not set, or set without export; "
+        f"REPORTS_URL {NO_URL}; ORG_ID {BAD_CHARACTER}. "
         "To try it without an account, see Quick start in README.md."
     )
 
 
-BAD_URLS = [
-    "api.sse.cisco.com/v2",
-    "https://",
-    "https://host:port/x",
-    "ftp://host/x",
-    "https://host/a b",
-    "https://h/?",
-]
-BAD_URLS += ["https://h/#part", "https://user:hush@host/x", "http://api.sse.cisco.com", "http://127.0.0.1:1.example/"]
+def test_a_problem_is_named_without_the_value(monkeypatch):
+    monkeypatch.setenv("API_KEY", "a\tkey")
+    monkeypatch.setenv("API_SECRET", "“hush”")
+    monkeypatch.setenv("TOKEN_URL", "https://user:hush@tokens.example")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert "API_SECRET" in str(error.value)
+    assert "a\tkey" not in str(error.value)
+    assert "hush" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "problem", "values"),
-    [
-        ("API_SECRET", PLACEHOLDER, ["<...>", "your secret", "'a-secret'", '"a-secret"']),
-        ("API_KEY", BAD_CHARACTER, ["“key”", "a\tb"]),
-        ("REPORTS_URL", NO_URL, BAD_URLS),
-    ],
-)
-def test_a_problem_is_named_without_the_value(monkeypatch, name, problem, values):
+def test_a_placeholder_is_no_secret(monkeypatch):
+    for value in ("<...>", "your secret", "'a-secret'", '"a-secret"'):
+        assert problem_of(monkeypatch, "API_SECRET", value) == PLACEHOLDER
+
+
+def test_a_header_cannot_hold_every_character(monkeypatch):
+    for value in ("“key”", "a\tb"):
+        assert problem_of(monkeypatch, "API_KEY", value) == BAD_CHARACTER
+
+
+def test_a_url_that_cannot_work(monkeypatch):
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-    for value in values:
-        with pytest.raises(SettingsError, match=f"^Settings: {name} {problem}. To try"):
-            settings(monkeypatch, {name: value})
+    for url in BAD_URLS:
+        assert problem_of(monkeypatch, "REPORTS_URL", url) == NO_URL, url
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8080/token", "http://localhost:8080/token"])
-def test_plain_http_is_for_this_machine_and_needs_the_variable_of_oauthlib(monkeypatch, url):
-    with pytest.raises(SettingsError, match=NO_URL):
-        settings(monkeypatch, {"TOKEN_URL": url})
-    assert settings(monkeypatch, {"TOKEN_URL": url, "OAUTHLIB_INSECURE_TRANSPORT": "1"})["token_url"] == url
+def test_plain_http_is_not_for_other_hosts(monkeypatch):
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    for url in ("http://api.sse.cisco.com/reports", "http://127.0.0.1:1.example/"):
+        assert problem_of(monkeypatch, "REPORTS_URL", url) == NO_URL
 
 
-@pytest.mark.parametrize("argument", [{"reports_url": "host/reports"}, {"secret": "a€b"}, {"key": None}])
-def test_a_wrong_argument_of_a_client_is_an_api_error(sample, argument):
-    with pytest.raises(ApiError, match=r"^Settings: "):
-        sample.new(**argument)
+def test_plain_http_within_this_machine_needs_the_variable_of_oauthlib(monkeypatch):
+    for url in ("http://127.0.0.1:8080/token", "http://localhost:8080/token"):
+        monkeypatch.delenv("OAUTHLIB_INSECURE_TRANSPORT", raising=False)
+        assert problem_of(monkeypatch, "TOKEN_URL", url) == NO_URL
+        monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+        assert load_settings()["token_url"] == url
+
+
+def test_a_host_may_be_an_ipv6_address(monkeypatch):
+    url = "https://[::1]:8443/auth/v2/token"
+    monkeypatch.setenv("TOKEN_URL", url)
+    assert load_settings()["token_url"] == url
+
+
+def test_wrong_settings_are_no_failure_of_a_request():
+    assert issubclass(SettingsError, ValueError)
+    assert not issubclass(SettingsError, requests.RequestException)

@@ -1,4 +1,7 @@
-"""A local token and reports server, to try the samples and to test programs without an account."""
+"""A local token and reports server, to try the samples without an account.
+
+Programs can be tested with it too; `Sandbox` says how.
+"""
 
 from .server import SCENARIOS, Sandbox
 

@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,15 +16,43 @@ from contextlib import suppress
 from . import SCENARIOS, Sandbox
 
 
+def build_parser() -> argparse.ArgumentParser:
+    scenarios = [f"  {name:<11}{text}" for name, text in SCENARIOS.items()]
+    parser = argparse.ArgumentParser(
+        prog=f"python3 -m {__package__}",
+        description=__doc__,
+        epilog="scenarios:\n" + "\n".join(scenarios),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--scenario",
+        metavar="NAME",
+        choices=SCENARIOS,
+        default="normal",
+        help="one of those below",
+    )
+    parser.add_argument(
+        "--port",
+        metavar="N",
+        type=int,
+        default=0,
+        help="port on 127.0.0.1 (default: a free one)",
+    )
+    parser.add_argument(
+        "--show-requests",
+        action="store_true",
+        help="show each request and its outcome on stderr",
+    )
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        help="what to run, and its arguments; without it, serve until Ctrl-C",
+    )
+    return parser
+
+
 def main() -> int:
-    prog, raw = f"python3 -m {__package__}", argparse.RawDescriptionHelpFormatter
-    epilog = "scenarios:\n" + "\n".join(f"  {name:<11}{text}" for name, text in SCENARIOS.items())
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__, epilog=epilog, formatter_class=raw)
-    parser.add_argument("--scenario", metavar="NAME", choices=SCENARIOS, default="normal", help="one of those below")
-    parser.add_argument("--port", metavar="N", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    parser.add_argument("--show-requests", action="store_true", help="show each request and its outcome on stderr")
-    parser.add_argument("script", metavar="SCRIPT", nargs="?", help="program to run; without it, serve until Ctrl-C")
-    parser.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="arguments of the script")
+    parser = build_parser()
     options = parser.parse_args()
     if options.show_requests:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -31,18 +60,51 @@ def main() -> int:
         sandbox = Sandbox(options.scenario, options.port)
     except (OSError, OverflowError) as error:
         parser.error(f"cannot serve on port {options.port} ({error})")
-    # As an exception, SIGTERM stops the server, and subprocess.call ends the script.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+    command = options.command
+    if command[:1] == ["--"]:
+        del command[0]
+    # As an exception, the signal stops the server, and subprocess ends the command.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with sandbox, suppress(KeyboardInterrupt):
-        if options.script:
-            environment = {**os.environ, **sandbox.environment()}
-            code = subprocess.call([sys.executable, options.script, *options.args], env=environment)
-            return code if code >= 0 else 128 - code  # negative: the number of the signal that ended it
-        for name, value in sandbox.environment().items():
-            print(f"$env:{name} = '{value}'" if os.name == "nt" else f"export {name}={shlex.quote(value)}")
-        print("# Paste these lines into another terminal, and run scripts there. Ctrl-C ends the sandbox.", flush=True)
-        time.sleep(1_000_000)
-    return 130 if options.script else 0
+        if command:
+            return run(command, sandbox.environment())
+        serve(sandbox.environment())
+    return 128 + signal.SIGINT if command else 0
 
 
-raise SystemExit(main())
+def run(command: list[str], environment: dict[str, str]) -> int:
+    """Run a command in the sandbox's environment, and return its exit code."""
+    if command[0].endswith(".py"):
+        command = [sys.executable, *command]
+    # Without shutil.which, Windows would find commands that end in .exe only.
+    program = shutil.which(command[0])
+    if program is None:
+        print(f"there is no command {command[0]!r}", file=sys.stderr)
+        return 127
+
+    code = subprocess.call([program, *command[1:]], env={**os.environ, **environment})
+    if code < 0:
+        # The negative number of the signal that ended it
+        return 128 - code
+    return code
+
+
+def serve(environment: dict[str, str]) -> None:
+    """Print the environment for another terminal, and wait for Ctrl-C."""
+    for name, value in environment.items():
+        line = f"export {name}={shlex.quote(value)}"
+        if os.name == "nt":
+            # For PowerShell
+            line = f"$env:{name} = '{value}'"
+        print(line)
+    print(
+        "# Paste these lines into another terminal, and run scripts there. "
+        "Ctrl-C ends the sandbox.",
+        flush=True,
+    )
+    time.sleep(1_000_000)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

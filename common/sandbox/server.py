@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import logging
 import os
+import pkgutil
 import re
 import socket
 import socketserver
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+
+from .reports import KINDS, activity, find_errors, read_parameters, required_scope
 
 SCENARIOS = {
     "normal": "a token lives for an hour, every report is answered (default)",
@@ -26,37 +29,76 @@ SCENARIOS = {
     "outage": "the first two reports are answered 503",
     "flaky": "the first request gets no response, the first report breaks off",
     "bad-key": "the API key is refused: 401 at the token",
-    "no-scope": "the API key lacks the scope for reports: 403",
+    "no-scope": "the API key lacks the scope for aggregations: 403",
 }
-API_KEY, API_SECRET = "sandbox-key", "sandbox-secret"
+
+API_KEY = "sandbox-key"
+API_SECRET = "sandbox-secret"
+CREDENTIALS = base64.b64encode(f"{API_KEY}:{API_SECRET}".encode()).decode()
+
+# What may be a token, besides the secret; both are hidden.
+SECRETS = re.compile(f"{API_SECRET}|[^/?&=, ]{{32,}}")
+
+# Not that of this package, whose messages commands show
+log = logging.getLogger("sandbox")
 
 
-class Sandbox(socketserver.ThreadingTCPServer):
-    """A server on this machine; `with Sandbox("revoked") as sandbox:` serves until the end of the block.
+@dataclass
+class Token:
+    """What the server knows of a token that it has issued.
 
-    `sandbox.requests` has a line for each request and its outcome: ["POST /auth/v2/token -> 200, token 1", ...].
-    `sandbox.reports` is this sandbox's own copy of reports.json, {end point: response}, which a test may change.
-    Raises ValueError for an unknown scenario, and OSError or OverflowError where it cannot serve.
+    `name` stands for it in the lines of requests, `expires_at` is in seconds since
+    the epoch.
     """
 
-    # Not http.server.HTTPServer: that asks the network for the name of 127.0.0.1, which can take seconds.
+    name: str
+    scopes: list[str]
+    expires_at: float
+    revoked: bool = False
+
+
+# Not http.server.HTTPServer: that one asks the network for the name of 127.0.0.1,
+# which can take seconds.
+class Sandbox(socketserver.ThreadingTCPServer):
+    """A token and reports server on this machine.
+
+    `with Sandbox("revoked") as sandbox:` serves until the end of the block.
+
+    url: where it is, such as "http://127.0.0.1:54321".
+    scenario: its name, one of SCENARIOS.
+    requests: a line for each request and its outcome, without secrets and tokens:
+        ["POST /auth/v2/token -> 200, token 1", ...].
+    reports: its own copy of reports.json, {end point: response}; a test may change it.
+    seconds_per_row: the time from one row of activity to the next (default: 300); a
+        test may change it. 0.2 makes five rows for each second, all with its timestamp.
+
+    Raises ValueError for an unknown scenario, and OSError or OverflowError where it
+    cannot serve.
+    """
+
     request_queue_size = 64
-    allow_reuse_address = os.name != "nt"  # on Windows it would let two servers share a port
+
+    # On Windows it would let two servers share a port.
+    allow_reuse_address = os.name != "nt"
 
     def __init__(self, scenario: str = "normal", port: int = 0) -> None:
         if scenario not in SCENARIOS:
-            raise ValueError(f"there is no scenario {scenario!r}, only {', '.join(SCENARIOS)}")
-        if scenario == "region" and all(info[0] != socket.AF_INET for info in socket.getaddrinfo("localhost", None)):
+            known = ", ".join(SCENARIOS)
+            raise ValueError(f"there is no scenario {scenario!r}, only {known}")
+        if scenario == "region" and not localhost_has_ipv4():
             raise OSError("the scenario region needs 127.0.0.1 for localhost")
         super().__init__(("127.0.0.1", port), Handler)
         self.scenario = scenario
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.reports: dict[str, Any] = json.loads(Path(__file__).with_name("reports.json").read_text("utf-8"))
-        self.reports["activity/dns"] = self.reports["activity"]
+        self.region_url = f"http://localhost:{self.server_address[1]}/reports.eu/v2"
+        # Not read by open(), so that a zip file of this package serves too
+        content = pkgutil.get_data(__package__, "reports.json") or b""
+        self.reports: dict[str, Any] = json.loads(content)
+        self.seconds_per_row: float = 300
         self.requests: list[str] = []
-        self.names = {"": "no token"}  # what is shown of a token
-        self.expiry: dict[str, float] = {}  # of the tokens that are not forgotten, in seconds since the epoch
-        self.reports_requested = 0
+        self.tokens: dict[str, Token] = {}
+        self.token_numbers = itertools.count(1)
+        self.report_numbers = itertools.count(1)
         self.connections: list[socket.socket] = []
 
     def __enter__(self) -> Sandbox:
@@ -66,142 +108,224 @@ class Sandbox(socketserver.ThreadingTCPServer):
     def __exit__(self, *args: object) -> None:
         self.shutdown()
         for connection in self.connections:
-            with suppress(OSError):  # closed already
+            # It may be closed already.
+            with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self.server_close()  # waits for the threads
+        # Waits for the threads that serve the connections
+        self.server_close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.connections.append(request)
         super().process_request(request, client_address)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Close the connection of a client that has gone, or does not speak HTTP."""
+    def handle_error(self, *args: object) -> None:
+        """Say nothing of a client that has gone, or does not speak HTTP."""
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that lead a client here, past any proxy."""
         no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
         no_proxy = f"{no_proxy},127.0.0.1,localhost".lstrip(",")
-        urls = {"TOKEN_URL": f"{self.url}/auth/v2/token", "REPORTS_URL": f"{self.url}/reports/v2"}
-        # oauthlib refuses plain http without OAUTHLIB_INSECURE_TRANSPORT; requests reads no_proxy first.
-        others = {"ORG_ID": "", "OAUTHLIB_INSECURE_TRANSPORT": "1", "NO_PROXY": no_proxy, "no_proxy": no_proxy}
-        return {"API_KEY": API_KEY, "API_SECRET": API_SECRET, **urls, **others}
+        return {
+            "API_KEY": API_KEY,
+            "API_SECRET": API_SECRET,
+            "TOKEN_URL": f"{self.url}/auth/v2/token",
+            "REPORTS_URL": f"{self.url}/reports/v2",
+            "ORG_ID": "",
+            # Otherwise oauthlib refuses plain http.
+            "OAUTHLIB_INSECURE_TRANSPORT": "1",
+            # requests looks at the second one first.
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
+        }
 
-    def new_token(self, organization: str) -> dict[str, Any]:
-        """Issue a token: a JWT of the usual size, whose signature is random."""
-        now, lifetime = int(time.time()), 1 if self.scenario == "expiry" else 3600
-        scope = "" if self.scenario == "no-scope" else "reports.aggregations:read"
-        claims = {"iss": "sandbox", "sub": f"org/{organization}/user/1", "iat": now, "nbf": now, "exp": now + lifetime}
-        parts = [b'{"alg":"RS256","typ":"JWT"}', json.dumps({**claims, "scope": scope}).encode(), os.urandom(256)]
-        token = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
-        self.names[token] = f"token {len(self.names)}"
-        self.expiry[token] = time.time() + lifetime + 0.5  # a little lenient, but less than a report takes
-        return {"token_type": "bearer", "access_token": token, "expires_in": lifetime}
+    def issue_token(self, organization: str) -> dict[str, Any]:
+        """Return the response to a token request: a JWT with a random signature."""
+        lifetime = 1 if self.scenario == "expiry" else 3600
+        scopes = ["reports.aggregations:read", "reports.granularEvents:read"]
+        if self.scenario == "no-scope":
+            scopes.remove("reports.aggregations:read")
+
+        now = int(time.time())
+        claims = {
+            "sub": f"org/{organization}/user/1",
+            "iat": now,
+            "exp": now + lifetime,
+            "scope": " ".join(scopes),
+        }
+        header = b'{"alg":"RS256","typ":"JWT"}'
+        parts = [header, json.dumps(claims).encode(), os.urandom(256)]
+        encoded = b".".join(map(base64.urlsafe_b64encode, parts))
+        access_token = encoded.decode().replace("=", "")
+
+        name = f"token {next(self.token_numbers)}"
+        # A little lenient, but by less than a report takes in the scenario expiry
+        expires_at = time.time() + lifetime + 0.5
+        self.tokens[access_token] = Token(name, scopes, expires_at)
+        return {
+            "token_type": "bearer",
+            "access_token": access_token,
+            "expires_in": lifetime,
+        }
+
+    def find_report(self, end_point: str, query: str) -> tuple[int, Any]:
+        """Return the HTTP status and the body of the response to `end_point?query`."""
+        name = "activity" if end_point in KINDS else end_point
+        if name not in self.reports:
+            known = ", ".join([*self.reports, *KINDS])
+            return 404, {"message": f"Not found; the sandbox has {known}"}
+
+        report = self.reports[name]
+        rows = report.get("data")
+        has_rows = isinstance(rows, list)
+        parameters = read_parameters(end_point, query)
+        errors = find_errors(parameters, has_rows)
+        if errors:
+            return 400, {"meta": {}, "data": {"errors": errors}}
+        if not has_rows:
+            return 200, report
+
+        if name.startswith("activity"):
+            rows = activity(rows, parameters, self.seconds_per_row)
+        offset = int(parameters["offset"])
+        page = itertools.islice(rows, offset, offset + int(parameters["limit"]))
+        return 200, {"meta": report["meta"], "data": list(page)}
+
+
+def localhost_has_ipv4() -> bool:
+    families = [address[0] for address in socket.getaddrinfo("localhost", None)]
+    return socket.AF_INET in families
 
 
 class Handler(BaseHTTPRequestHandler):
+    """One connection of a client."""
+
     server: Sandbox
-    protocol_version = "HTTP/1.1"  # keeps the connection
-    disable_nagle_algorithm = True  # head and body are two writes
-    timeout = 10  # seconds that a client may keep silent
-    client = ""  # what the line of a request says of its token or organization
+
+    # Keeps the connection for further requests
+    protocol_version = "HTTP/1.1"
+
+    # Head and body of a response are two writes.
+    disable_nagle_algorithm = True
+
+    # Seconds that a client may keep silent
+    timeout = 10
+
+    # What the line of a request says of its token or organization
+    client = ""
 
     def do_POST(self) -> None:
-        sandbox, organization = self.server, self.headers.get("X-Umbrella-OrgId", "")
+        """Answer a token request."""
+        sandbox = self.server
+        organization = self.headers.get("X-Umbrella-OrgId", "")
         self.client = f", organization {organization}" if organization else ""
-        form = self.rfile.read(max(0, int(self.headers.get("Content-Length", "0")))).decode()
-        credentials = base64.b64encode(f"{API_KEY}:{API_SECRET}".encode()).decode()
+        length = int(self.headers.get("Content-Length", "0"))
+        form = self.rfile.read(length).decode()
+        authorized = self.headers.get("Authorization") == f"Basic {CREDENTIALS}"
+
         if sandbox.scenario == "flaky" and not sandbox.requests:
-            self.close_connection = True
             self.log_request("no response")
+            self.close_connection = True
         elif self.path != "/auth/v2/token":
             self.respond(404, {"message": "Not found"})
-        elif sandbox.scenario == "bad-key" or self.headers.get("Authorization") != f"Basic {credentials}":
+        elif sandbox.scenario == "bad-key" or not authorized:
             self.respond(401, {"message": "Invalid authentication credentials"})
-        elif ("grant_type", "client_credentials") not in parse_qsl(form):
+        elif "grant_type=client_credentials" not in form.split("&"):
             self.respond(400, {"message": "grant_type must be client_credentials"})
         else:
-            self.respond(200, sandbox.new_token(organization or "1234567"), f", token {len(sandbox.names) - 1}")
+            body = sandbox.issue_token(organization or "1234567")
+            token = sandbox.tokens[body["access_token"]]
+            self.respond(200, body, f", {token.name}")
 
     def do_GET(self) -> None:
-        sandbox, scenario = self.server, self.server.scenario
-        token = self.headers.get("Authorization", "").partition("Bearer ")[2]
-        self.client = f", {sandbox.names.get(token, 'unknown token')}"
-        found = re.fullmatch(r"/reports(|\.eu|\.us)/v2/([^?]*)\??(.*)", self.path)
-        region, end_point, query = found.groups() if found else ("", "", "")
-        if token not in sandbox.expiry:
-            return self.respond(401, {"meta": {}, "data": {"error": "unauthorized"}})
-        if sandbox.expiry[token] < time.time():
-            return self.respond(400, {"error": "invalid_request"})
-        if scenario == "region" and region != ".eu":
-            place = f"http://localhost:{sandbox.server_address[1]}/reports.eu/v2/{end_point}"
-            return self.respond(302, {}, f" {place}", {"Location": f"{place}?{query}"})
-        sandbox.reports_requested += 1
-        first = sandbox.reports_requested == 1
-        if scenario == "rate-limit" and first:
-            return self.respond(429, {"message": "API rate limit exceeded"}, ", Retry-After: 1", {"Retry-After": "1"})
-        if scenario == "outage" and sandbox.reports_requested <= 2:
-            return self.respond(503, {"message": "Service unavailable"})
-        if scenario == "no-scope":
-            return self.respond(403, {"message": "Access denied: the scope of the token is not sufficient"})
-        if scenario == "expiry":
-            time.sleep(1.6)  # the next report finds the token expired; oauthlib rounds up to half a second
-        if scenario == "revoked" and first:
-            del sandbox.expiry[token]
-        self.respond(*report(sandbox.reports, end_point, query), broken_off=scenario == "flaky" and first)
+        """Answer a request for a report, if its token is good."""
+        token = self.find_token()
+        path, _, query = self.path.partition("?")
+        found = re.fullmatch(r"/reports(\.eu|\.us)?/v2/(.*)", path)
+
+        if token is None or token.revoked:
+            self.respond(401, {"meta": {}, "data": {"error": "unauthorized"}})
+        elif token.expires_at < time.time():
+            self.respond(400, {"error": "invalid_request"})
+        elif found is None:
+            self.respond(404, {"message": "Not found"})
+        elif self.server.scenario == "region" and found[1] != ".eu":
+            self.redirect(found[2], query)
+        else:
+            self.send_report(token, found[2], query)
+
+    def find_token(self) -> Token | None:
+        """Return what the server knows of the token of this request."""
+        access_token = self.headers.get("Authorization", "").partition("Bearer ")[2]
+        token = self.server.tokens.get(access_token)
+        self.client = ", no token"
+        if access_token:
+            self.client = ", unknown token"
+        if token:
+            self.client = f", {token.name}"
+        return token
+
+    def redirect(self, end_point: str, query: str) -> None:
+        """Send the client to another region, which is another host."""
+        place = f"{self.server.region_url}/{end_point}"
+        self.respond(302, {}, f" {place}", ("Location", f"{place}?{query}"))
+
+    def send_report(self, token: Token, end_point: str, query: str) -> None:
+        """Send a report, or the failure that the scenario has in its place."""
+        sandbox = self.server
+        number = next(sandbox.report_numbers)
+        if sandbox.scenario == "rate-limit" and number == 1:
+            body = {"message": "API rate limit exceeded"}
+            self.respond(429, body, ", Retry-After: 1", ("Retry-After", "1"))
+        elif sandbox.scenario == "outage" and number <= 2:
+            self.respond(503, {"message": "Service unavailable"})
+        elif required_scope(end_point) not in token.scopes:
+            self.respond(403, {"message": "Access Forbidden"})
+        else:
+            if sandbox.scenario == "expiry":
+                # The next report finds the token expired: oauthlib rounds its lifetime
+                # up by as much as half a second.
+                time.sleep(1.6)
+            if sandbox.scenario == "revoked" and number == 1:
+                token.revoked = True
+            broken_off = sandbox.scenario == "flaky" and number == 1
+            status, body = sandbox.find_report(end_point, query)
+            self.respond(status, body, broken_off=broken_off)
 
     def respond(
-        self, status: int, body: Any, note: str = "", headers: dict[str, str] | None = None, broken_off: bool = False
+        self,
+        status: int,
+        body: Any,
+        note: str = "",
+        *headers: tuple[str, str],
+        broken_off: bool = False,
     ) -> None:
+        """Send a response; the note is what its line in `requests` ends with."""
         content = json.dumps(body).encode()
-        self.log_request(f"{status}{', broken off' if broken_off else note}")
+        length = len(content)
+        if broken_off:
+            note = ", broken off"
+            content = content[: length // 2]
+            self.close_connection = True
+        self.log_request(f"{status}{note}")
+
         self.send_response_only(status)
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}
-        for name, value in headers.items():
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(length))
+        for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
-        if broken_off:
-            self.close_connection, content = True, content[: len(content) // 2]
         self.wfile.write(content)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        line = f"{self.command} {self.path}{self.client}" if self.command else "no HTTP request"  # of send_error
-        line = re.sub(f"{API_SECRET}|[^/?&=, ]{{32,}}", "...", f"{line} -> {code}")  # what may be a secret or a token
-        self.server.requests.append(line.encode("unicode_escape").decode())  # no control characters on the terminal
-        logging.getLogger(__name__).info("%s", self.server.requests[-1])
+        """Keep the line of a request; http.server calls it for bad requests too."""
+        line = "no HTTP request"
+        if self.command:
+            line = f"{self.command} {self.path}{self.client}"
+        line = SECRETS.sub("...", f"{line} -> {code}")
+        # No control characters for the terminal
+        line = line.encode("unicode_escape").decode()
+        self.server.requests.append(line)
+        log.info(line)
 
     def log_message(self, *args: object) -> None:
         """Leave the terminal to the client."""
-
-
-def report(reports: dict[str, Any], end_point: str, query: str) -> tuple[int, Any]:
-    if end_point not in reports:
-        return 404, {"message": f"Not found; the sandbox has {', '.join(reports)}"}
-    data = reports[end_point].get("data")
-    values = {"from": "", "to": "", "limit": "", "offset": "" if end_point == "top-destinations" else "0"}
-    values.update(parse_qsl(query, keep_blank_values=True))
-    start, end = milliseconds(values["from"]), milliseconds(values["to"])
-    wrong = {"from": start < 0 or start > end >= 0, "to": end < 0}
-    errors = {name: "invalid timestamp specified" for name in wrong if wrong[name]}
-    for name, lowest, highest in (("limit", 1, 5000), ("offset", 0, 10000)) if isinstance(data, list) else ():
-        if not re.fullmatch("[0-9]{1,5}", values[name]) or not lowest <= int(values[name]) <= highest:
-            errors[name] = f"invalid {name}: should be integer between {lowest} and {highest} inclusive"
-    if errors:
-        named = [{"param": name, "value": values[name], "error": error} for name, error in errors.items()]
-        return 400, {"meta": {}, "data": {"errors": named}}
-    if not isinstance(data, list):
-        return 200, reports[end_point]
-    if end_point.startswith("activity"):
-        times = [end - number * (end - start) // len(data) for number in range(len(data))]  # newest first
-        dates = [time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment / 1000)) for moment in times]
-        rows = zip(data, times, dates)
-        data = [{**row, "timestamp": moment, "date": date[:10], "time": date[11:]} for row, moment, date in rows]
-    offset = int(values["offset"])
-    return 200, {"meta": {}, "data": data[offset : offset + int(values["limit"])]}
-
-
-def milliseconds(text: str) -> int:
-    relative = re.fullmatch("-([0-9]{1,5})(minutes|hours|days)", text.replace("now", "-0days"))
-    if relative:
-        minutes = {"minutes": 1, "hours": 60, "days": 1440}[relative[2]]
-        return int(time.time() * 1000) - int(relative[1]) * minutes * 60_000
-    return int(text) if re.fullmatch("[0-9]{13}", text) else -1  # not a time

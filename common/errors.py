@@ -1,0 +1,159 @@
+"""One line for the user, of any exception of requests: the cause, and what to do."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from http.client import BadStatusLine
+from typing import Any
+
+import requests
+from requests.exceptions import ChunkedEncodingError, ProxyError, SSLError
+
+from .tokens import is_web_page, token_rejected
+
+CHECK_URLS = "Check TOKEN_URL, REPORTS_URL, and any proxy or login page on the way."
+
+# What to do, by the status of a response to a request for a token, or for a report.
+TOKEN_REMEDIES = {
+    401: "Check API_KEY and API_SECRET; the key may also have expired, "
+    "or be restricted to other networks.",
+    403: "The API key may have expired, or be restricted to other networks: "
+    "see its settings in Secure Access.",
+    429: "An API key is allowed 20 token requests a minute: wait, then try again.",
+}
+REPORT_REMEDIES = {
+    400: 'Check the parameters: "from" and "to" are -7days, now, or milliseconds since '
+    "the epoch, and lists need a limit. In a shell, put quotation marks around it all.",
+    401: "A new token was rejected too: "
+    "check that TOKEN_URL and REPORTS_URL belong together.",
+    403: "The API key has expired, or lacks a scope: Reports > Granular Events for "
+    "activity, Reports > Utilities for identities, else Reports > Aggregations.",
+    404: "Check the spelling of the end point, and REPORTS_URL.",
+    429: "An organization is allowed about 5 reports a second: wait, then try again.",
+}
+
+
+def explain(error: requests.RequestException) -> str:
+    """Return the line for the user: what failed, where, why, and what to do.
+
+    It holds neither the secret nor the token of the request.
+    """
+    what = "Could not get a token or a report"
+    cause = cause_of(error)
+    request = error.request
+    if request is not None:
+        requested = "token" if request.method == "POST" else "report"
+        what = f"Could not get a {requested} from {request.url!s}"
+        # A server may repeat what it was sent.
+        cause = hide_credentials(cause, request)
+    return f"{one_line(what)}: {one_line(cause)}. {remedy_for(error)}"
+
+
+def cause_of(error: requests.RequestException) -> str:
+    """Return why it failed, in the words of the server or of the system."""
+    response = error.response
+    if response is None:
+        return f"{type(error).__name__} ({root_words(error)})"
+    if not isinstance(error, requests.HTTPError):
+        return str(error)
+    words = response.content.decode(errors="replace").strip()
+    if is_web_page(response):
+        words = "a web page"
+    elif not words:
+        words = "no explanation"
+    return f"{response.status_code} {response.reason} ({words})"
+
+
+def remedy_for(error: requests.RequestException) -> str:
+    """Return what to do."""
+    if error.response is None:
+        return remedy_without_response(error)
+    if not isinstance(error, requests.HTTPError) or is_web_page(error.response):
+        # Perhaps a proxy or a gateway answered, which knows nothing of the key.
+        return CHECK_URLS
+    return remedy_for_status(error.response)
+
+
+def remedy_for_status(response: requests.Response) -> str:
+    """Return what to do about a response with an error status."""
+    status = response.status_code
+    if status >= 500:
+        return "The service has a problem: try again later."
+    if response.request.method == "POST":
+        return TOKEN_REMEDIES.get(status, CHECK_URLS)
+    if token_rejected(response):
+        return REPORT_REMEDIES[401]
+    return REPORT_REMEDIES.get(status, CHECK_URLS)
+
+
+def remedy_without_response(error: requests.RequestException) -> str:
+    """Return what to do where no response came, or none of use."""
+    if getattr(root_cause(error), "filename", None):
+        return "Check this file, and the environment variable that names it."
+    if isinstance(error, ProxyError):
+        return (
+            "Check HTTPS_PROXY, its user name and password, "
+            "or ask the proxy's administrators."
+        )
+    if isinstance(error, SSLError):
+        return (
+            f"Check the URL, the certificates in {ca_bundle_variable()} and this "
+            "machine's clock; see Troubleshooting in README.md."
+        )
+    if isinstance(error, (requests.ReadTimeout, ChunkedEncodingError)):
+        return "Try again; for a report, use a shorter period or a smaller limit."
+    if isinstance(error, requests.ConnectionError):
+        return "Check the network, the URL, and whether HTTPS_PROXY must be set."
+    return (
+        "Check the URL, and HTTPS_PROXY, which is of the form http://HOST:PORT; "
+        "see Troubleshooting in README.md."
+    )
+
+
+def ca_bundle_variable() -> str:
+    """Return the name of the variable that names the CA certificates."""
+    if not os.environ.get("REQUESTS_CA_BUNDLE") and os.environ.get("CURL_CA_BUNDLE"):
+        return "CURL_CA_BUNDLE"
+    return "REQUESTS_CA_BUNDLE"
+
+
+def hide_credentials(text: str, request: Any) -> str:
+    """Return text without the token, or the key and secret, of a request."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    hidden = [credentials]
+    if scheme == "Basic":
+        # Both halves, since a key and a secret may have been swapped.
+        hidden += base64.b64decode(credentials).decode("latin-1").split(":", 1)
+    for credential in hidden:
+        # A shorter one is for a test, and might be part of any other word.
+        if len(credential) >= 8:
+            text = text.replace(credential, "...")
+    return text
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the exception that requests and urllib3 wrap in theirs."""
+    for inner in (error.__cause__, *error.args):
+        if isinstance(inner, Exception):
+            return root_cause(inner)
+    return error
+
+
+def root_words(error: BaseException) -> str:
+    """Return the words of the system, such as "Connection refused"."""
+    cause = root_cause(error)
+    words = str(cause)
+    if type(cause) is BadStatusLine:
+        words = f"not an HTTP response: {words!r}"
+    # Without numbers and places, such as "[Errno 111] ", "[SSL] " and "(_ssl.c:1018)".
+    words = re.sub(r"^\[.*?\] |\(?_ssl\.c:[0-9]+\)?:?", "", words)
+    return one_line(words) or type(cause).__name__
+
+
+def one_line(text: str) -> str:
+    """Return text fit for a terminal: printable, short, no password in a URL."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    without_password = re.sub(r"//[^/\s]*@", "//", printable)
+    return " ".join(without_password.split())[:400]

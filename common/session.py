@@ -1,0 +1,184 @@
+"""What this API asks of a session: time limits, retries, redirects with the token."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+import socket
+import ssl
+import time
+from typing import Any, TypeVar
+from urllib.parse import urljoin
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.exceptions import (
+    ChunkedEncodingError,
+    InvalidSchema,
+    InvalidURL,
+    ReadTimeout,
+    SSLError,
+)
+
+from .config import LOOPBACK
+from .errors import hide_credentials, one_line, root_cause, root_words
+
+TIMEOUT = (6.05, 30.0)  # seconds to connect, and between two pieces of a response
+BACKOFF = (0.5, 1, 2)  # seconds before each retry, give or take half of them
+RETRY_AFTER_MAX = 30  # seconds; a server that asks for more is not waited for
+IDLE_MAX = 60  # seconds, after which a firewall may have forgotten a connection
+
+RETRY_STATUSES = (429, 500, 502, 503, 504)
+RETRY_ERRORS = (requests.ConnectionError, ReadTimeout, ChunkedEncodingError)
+
+# The API redirects to the region of the data, at hosts such as api.umbrella.com.
+API_HOST = re.compile(r"https://([a-z0-9-]+\.)+(cisco|umbrella)\.com(:443)?/", re.I)
+# The targets of redirects that every parser of URLs reads alike; "//" is another host.
+PLAIN_URL = re.compile(r"(https?://[a-z0-9.-]+(:[0-9]{1,5})?)?/(?!/)[!-~]*", re.I)
+
+AnySession = TypeVar("AnySession", bound=requests.Session)
+log = logging.getLogger(__name__)
+
+
+def with_retries(session: AnySession) -> AnySession:
+    """Give a session time limits, retries, and redirects with the token; return it.
+
+    All that it raises for a request is a requests.RequestException. It may send any
+    request more than once, so do not use it for one that must not be repeated, nor for
+    a body that is a file.
+    """
+    adapter = RetryAdapter(pool_maxsize=32)  # connections kept, one for each thread
+    session.adapters.clear()
+    # Plain http is for a server on this machine alone.
+    for prefix in ("https://", "http://127.0.0.1:", "http://localhost:"):
+        session.mount(prefix, adapter)
+    # Without an auth of its own, a session takes a password from ~/.netrc.
+    session.auth = lambda request: request
+
+    def rebuild_auth(prepared_request: Any, response: requests.Response) -> None:
+        """Keep the token, which requests would drop on another host, or refuse."""
+        url = prepared_request.url
+        if not may_follow(response, url):
+            cause = f"redirected to {url}, which is not followed"
+            raise InvalidURL(cause, request=response.request, response=response)
+        log.info("Redirected to %s", hide_credentials(url, prepared_request))
+
+    session.rebuild_auth = rebuild_auth  # type: ignore[method-assign]
+    return session
+
+
+def may_follow(old: requests.Response, new: str) -> bool:
+    """Return whether a redirect may be followed with the token.
+
+    `new` is the URL that will be sent: nothing may change it after this.
+    """
+    # The secret, which is sent by POST, goes nowhere but to TOKEN_URL.
+    if old.request.method == "POST":
+        return False
+    if API_HOST.match(new):
+        return True
+    if LOOPBACK.match(old.url) and LOOPBACK.match(new):
+        return True
+    same_origin = urljoin(old.url, "/")
+    return new.startswith(same_origin)
+
+
+def report_url(base: str, end_point: str) -> str:
+    """Return the URL of a report."""
+    # What follows a "#" would not be sent.
+    return f"{base.rstrip('/')}/{end_point.lstrip('/')}".replace("#", "%23")
+
+
+class RetryAdapter(HTTPAdapter):
+    """Sends a request and reads the whole response; tries again where that may help.
+
+    urllib3's Retry would not do: it tries an untrusted certificate and a proxy's 407
+    again, but no response that breaks off, and waits as long as Retry-After says.
+    """
+
+    process_id = 0
+    last_use = 0.0  # seconds since the epoch
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT
+        try:
+            response = self._send_with_retries(request, *args, **kwargs)
+        except InvalidSchema:  # a ValueError
+            raise
+        except ValueError:
+            # Not the original words and causes: the password of a proxy may be there.
+            problem = "invalid host name, or invalid proxy URL"
+            raise InvalidURL(problem, request=request) from None
+        except requests.RequestException as error:
+            # One that is raised while the body is read has no request.
+            error.request = request
+            raise
+        except OSError as error:  # there is no such CA file
+            raise SSLError(error, request=request) from error
+        target = response.headers.get("Location", "/")
+        if response.is_redirect and not PLAIN_URL.fullmatch(target):
+            problem = f"redirected to an invalid URL: {target}"
+            raise InvalidURL(problem, request=request, response=response)
+        return response
+
+    def _send_with_retries(
+        self, request: Any, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        for backoff in BACKOFF:
+            pause = backoff * random.uniform(0.5, 1.5)
+            started = time.monotonic()
+            try:
+                response = self._send_once(request, *args, **kwargs)
+            except RETRY_ERRORS as error:
+                waited = time.monotonic() - started
+                if not retry_may_help(error, waited):
+                    raise
+                reason = root_words(error)
+            else:
+                if response.status_code not in RETRY_STATUSES:
+                    return response
+                retry_after = response.headers.get("Retry-After", "")
+                if retry_after.isdecimal():
+                    pause = max(pause, int(retry_after))
+                if pause > RETRY_AFTER_MAX:
+                    return response
+                reason = one_line(f"{response.status_code} {response.reason}")
+            shown = hide_credentials(reason, request)
+            log.info("Trying again in %.1f seconds: %s", pause, shown)
+            time.sleep(pause)
+        return self._send_once(request, *args, **kwargs)
+
+    def _send_once(self, *args: Any, **kwargs: Any) -> requests.Response:
+        # Two processes on one connection would read each other's responses.
+        forked = self.process_id != os.getpid()
+        idle = time.time() - self.last_use > IDLE_MAX
+        if forked or idle:
+            self.close()
+        self.process_id = os.getpid()
+        self.last_use = time.time()
+        response = super().send(*args, **kwargs)
+        if response.status_code < 200:
+            # http.client takes 103 Early Hints for the response, which is yet to come.
+            self.close()
+        # Read the body here, so that a response that breaks off is requested again.
+        response.content
+        return response
+
+
+def retry_may_help(error: requests.RequestException, waited: float) -> bool:
+    """Return whether the same request may succeed a moment later."""
+    # A whole read timeout was enough. A shorter one is that of a handshake that stalls.
+    if waited >= TIMEOUT[1]:
+        return False
+    cause = root_cause(error)
+    if isinstance(cause, ssl.SSLError):
+        # A handshake that breaks off may succeed, an untrusted certificate will not.
+        return isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    if isinstance(cause, socket.gaierror):
+        return cause.errno == socket.EAI_AGAIN
+    if isinstance(cause, OSError) and cause.filename:
+        return False
+    # The words are all that http.client tells of a proxy that refuses (403, 407).
+    return "Tunnel connection failed: 4" not in str(cause)

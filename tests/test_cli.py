@@ -1,0 +1,280 @@
+"""The command line: arguments, exit codes, the log, and what becomes of stdout."""
+
+import io
+import json
+import logging
+import os
+import sys
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import requests
+from helpers import REPORT, ROOT, run
+
+from common import cli
+from common.config import REPORTS_URL, SettingsError
+
+log = logging.getLogger(__name__)
+PROGRAM = """
+import logging.config
+import requests
+from common.cli import run
+
+def main():
+    {}
+
+raise SystemExit(run(main))
+"""
+
+
+def without_handlers():
+    """Take away the log handlers of pytest, to which a command leaves the log."""
+    return patch.object(logging.getLogger(), "handlers", [])
+
+
+def run_here(main):
+    with without_handlers():
+        return cli.run(main)
+
+
+@pytest.fixture
+def run_program(tmp_path):
+    """Return a function that runs a program in a process of its own."""
+
+    def run_with(*lines, **options):
+        file = tmp_path / "program.py"
+        file.write_text(PROGRAM.format("\n    ".join(lines)))
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return run(str(file), env=environment, **options)
+
+    return run_with
+
+
+@contextmanager
+def stdout_as_pipe():
+    """Make stdout a pipe, and return the end that is read."""
+    read, write = os.pipe()
+    reader = os.fdopen(read)
+    with reader, os.fdopen(write, "w") as stdout, redirect_stdout(stdout):
+        yield reader
+
+
+@contextmanager
+def stdout_without_reader():
+    with stdout_as_pipe() as reader:
+        reader.close()
+        yield
+
+
+def print_and_fail():
+    print("report")
+    raise requests.ConnectionError("no route")
+
+
+def write_to_the_log():
+    log.info("started")
+
+
+def open_a_missing_file():
+    Path("missing.csv").read_text()
+
+
+# Arguments
+
+
+# Exit codes
+
+
+def test_a_failure_of_the_api(capsys):
+    assert run_here(print_and_fail) == 1
+    out, err = capsys.readouterr()
+    assert out == "report\n"
+    assert err.startswith("Could not get a token or a report: ConnectionError (no ro")
+    assert err.count("\n") == 1
+
+
+def test_a_failure_of_the_settings(capsys):
+    def main():
+        raise SettingsError("Settings: no key.")
+
+    assert run_here(main) == 2
+    assert capsys.readouterr().err == "Settings: no key.\n"
+
+
+def test_ctrl_c_in_a_notebook(monkeypatch, capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert run_here(main) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_missing_credentials(sample):
+    done = run(sample.script)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.failure.startswith("Settings: API_KEY is not set")
+    assert "; API_SECRET is not set" in done.failure
+
+
+# A program's own exceptions
+
+
+def test_any_other_exception_is_left_alone():
+    with pytest.raises(ZeroDivisionError):
+        run_here(lambda: 1 / 0)
+
+
+def test_a_missing_file_is_left_alone_in_a_notebook(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with pytest.raises(FileNotFoundError):
+        run_here(open_a_missing_file)
+
+
+def test_a_missing_file_ends_in_a_traceback_and_no_row_is_lost(run_program, tmp_path):
+    rows = tmp_path / "rows"
+    with rows.open("w") as stdout:
+        done = run_program(
+            "for row in range(26): print(row)", "open('missing.csv')", stdout=stdout
+        )
+    assert done.code == 1
+    assert done.err.startswith("Traceback (most recent call last):\n")
+    assert "FileNotFoundError: " in done.err
+    assert rows.read_text().split()[-1] == "25"
+
+
+# Output
+
+
+def test_what_is_printed_after_a_failure_is_not_lost():
+    with stdout_as_pipe() as reader:
+        run_here(print_and_fail)
+        print("and more")
+        sys.stdout.close()
+        assert reader.read() == "report\nand more\n"
+
+
+def test_a_reader_that_has_gone_before_a_failure(run_program):
+    read, write = os.pipe()
+    os.close(read)
+    done = run_program(
+        "print('report')", "raise requests.ConnectionError('no route')", stdout=write
+    )
+    os.close(write)
+    assert done.code == 1
+    assert done.failure.startswith("Could not get a token or a report: ")
+
+
+def test_a_reader_that_has_seen_enough_of_a_long_report(capsys):
+    with stdout_without_reader():
+        assert run_here(lambda: print("report " * 10000)) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reader_that_has_gone_before_the_end(capsys):
+    with stdout_without_reader():
+        assert run_here(lambda: print("report")) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_no_stdout_at_all(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run_here(lambda: print("report")) == 0
+    assert run_here(print_and_fail) == 1
+
+
+def test_a_program_may_close_stdout():
+    def main():
+        with sys.stdout as out:
+            out.write("report")
+
+    with stdout_as_pipe() as reader:
+        assert run_here(main) == 0
+        assert reader.read() == "report"
+
+
+def test_what_a_terminal_cannot_show_is_escaped(monkeypatch):
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, "ascii"))
+    assert run_here(lambda: print("Zürich", end="")) == 0
+    assert terminal.getvalue() == b"Z\\xfcrich"
+
+
+@pytest.mark.usefixtures("credentials")
+def test_a_report_is_printed_before_the_next_request(sample, api, monkeypatch):
+    pipe = io.BytesIO()
+    printed = []
+
+    def respond(request):
+        printed.append(pipe.getvalue().count(b"requests"))
+        return 200, {}, json.dumps(REPORT)
+
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe))
+    api.token()
+    api.mock.add_callback("GET", f"{REPORTS_URL}/report", respond)
+    assert sample.main("report", "report") == 0
+    assert printed == [0, 1]
+
+
+# The log
+
+
+def test_messages_of_a_program_and_of_this_package_are_shown_once(capsys):
+    def main():
+        log.info("mine")
+        logging.getLogger("common.session").info("yours")
+
+    run_here(main)
+    assert capsys.readouterr().err == "mine\nyours\n"
+
+
+def test_after_basic_config_a_message_is_shown_once(capsys):
+    with without_handlers():
+        logging.basicConfig()
+        cli.run(write_to_the_log)
+    assert capsys.readouterr().err == "INFO:test_cli:started\n"
+
+
+def test_after_basic_config_in_the_program_a_message_is_shown_once(capsys):
+    def main():
+        logging.basicConfig()
+        log.info("started")
+
+    run_here(main)
+    assert capsys.readouterr().err == "INFO:test_cli:started\n"
+
+
+def test_a_log_file_of_the_program_stays(monkeypatch, capsys, tmp_path):
+    handler = logging.FileHandler(tmp_path / "log")
+    monkeypatch.setattr(log, "handlers", [handler])
+    run_here(write_to_the_log)
+    handler.close()
+    assert log.handlers == [handler]
+    assert (tmp_path / "log").read_text() == "started\n"
+    assert capsys.readouterr().err == "started\n"
+
+
+def test_messages_of_other_packages_are_not_shown(capsys):
+    def main():
+        logging.getLogger("urllib3.connectionpool").warning("token")
+
+    run_here(main)
+    assert capsys.readouterr().err == ""
+
+
+def test_no_handler_is_left():
+    with pytest.raises(FileNotFoundError):
+        run_here(open_a_missing_file)
+    assert not log.handlers, "a handler is left"
+    assert not logging.getLogger("common").handlers, "a handler is left"
+
+
+def test_a_failure_is_shown_even_if_the_log_is_configured_away(run_program):
+    done = run_program(
+        "logging.config.dictConfig({'version': 1})", "raise requests.Timeout('slow')"
+    )
+    assert done.code == 1
+    assert done.failure.startswith("Could not get a token or a report: Timeout (slow)")

@@ -1,0 +1,395 @@
+"""Both samples over TLS, directly and through a proxy, and what goes wrong there."""
+
+import multiprocessing
+import os
+import re
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from helpers import REQUESTS, SUMMARY, one_sample
+from tls_server import (
+    CERTIFICATE,
+    ApiServer,
+    ConnectProxy,
+    break_off,
+    close,
+    close_after_hello,
+    fall_silent,
+    http,
+    reset,
+    stay_silent,
+)
+
+from common import session
+from common.session import with_retries
+from requests_api_sample_client import callSecureAccessApi, refreshToken
+
+TRIES = 4
+THREADS = 16
+
+
+@pytest.fixture
+def server(credentials, monkeypatch):
+    with ApiServer() as server:
+        monkeypatch.setenv("TOKEN_URL", server.token_url)
+        monkeypatch.setenv("REPORTS_URL", server.reports_url)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", CERTIFICATE)
+        yield server
+
+
+@pytest.fixture
+def proxy(server, monkeypatch):
+    """A proxy that leads from the default URLs to the server."""
+    monkeypatch.delenv("TOKEN_URL")
+    monkeypatch.delenv("REPORTS_URL")
+    with ConnectProxy(server) as proxy:
+        url = f"http://user:hunter2@127.0.0.1:{proxy.port}"
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        yield proxy
+
+
+@pytest.fixture
+def client(sample, server):
+    """The client of a sample, for its `query`."""
+    return sample.new(server.token_url, reports_url=server.reports_url)
+
+
+# What goes wrong once is survived
+
+
+@pytest.fixture
+def route(request):
+    if request.param == "through a proxy":
+        request.getfixturevalue("proxy")
+
+
+routes = pytest.mark.parametrize(
+    ("sample", "route"),
+    [("oauthlib", "through a proxy"), ("requests", "directly")],
+    indirect=True,
+)
+
+
+@routes
+@pytest.mark.parametrize(
+    ("problem", "connect_timeout"),
+    [(stay_silent, 0.3), (close_after_hello, 5), (reset, 5)],
+)
+def test_two_handshakes_that_fail(
+    main, server, monkeypatch, route, problem, connect_timeout
+):
+    monkeypatch.setattr(session, "TIMEOUT", (connect_timeout, 20))
+    last_of_its_connection = http(
+        body={"access_token": "token-0"}, headers=["Connection: close"]
+    )
+    server.token_responses = [last_of_its_connection]
+    server.valid_tokens = {"token-0"}
+    # Those for the token, and for the report after it.
+    server.handshake_problems = {1: problem, 3: problem}
+    done = main("first", "second")
+    assert done.code == 0, done.err
+    assert "/first" in done.out and "/second" in done.out
+    # On a busy machine, another handshake may take as long as the stalled one may.
+    assert done.err.count("Trying again") >= 2
+
+
+@routes
+@pytest.mark.parametrize("problem", [close, reset, break_off])
+def test_two_responses_that_fail(main, server, route, problem):
+    server.token_responses = [problem]
+    server.report_responses = [problem]
+    done = main("first", "second")
+    assert done.code == 0, done.err
+    assert "/first" in done.out and "/second" in done.out
+    assert done.err.count("Trying again") == 2
+
+
+# What goes wrong for ever is one line
+
+
+def send_http2(connection):
+    """Send a SETTINGS frame, with which an HTTP/2 server begins."""
+    connection.sendall(b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64")
+
+
+@one_sample
+@pytest.mark.parametrize(
+    ("response", "tries", "words"),
+    [
+        (reset, TRIES, r"ConnectionError \(.*(reset|closed).*\)\. Check the network"),
+        (close, TRIES, r"ConnectionError \(.* closed .*\)\. Check the network"),
+        (break_off, TRIES, r"(Chunked|Connection).*\(IncompleteRead.*\)\. Try again"),
+        (b"garbage\r\n", TRIES, r".*\(not an HTTP response: 'garbage.*'\)\. Check "),
+        (b"\r\n", TRIES, r".*\(not an HTTP response: '\\r\\n'\)\. Check "),
+        (send_http2, TRIES, r".*\(not an HTTP response: '\\x00\\x00.*'\)\. Check "),
+        (http(headers=["Content-Encoding: gzip"]), 1, r"ContentDecodingError \("),
+    ],
+    ids=["reset", "closed", "broken off", "garbage", "blank", "HTTP/2", "no gzip"],
+)
+def test_a_response_that_always_fails(main, server, response, tries, words):
+    server.report_responses = [http(), *[response] * tries]
+    done = main("first", "second", "third")
+    assert done.code == 1
+    assert done.out.count("requests") == 1
+    failure = f"Could not get a report from {server.reports_url}/second: {words}"
+    assert re.match(failure, done.failure)
+    assert server.sent == ["POST", "token-1"] + ["token-1"] * tries
+    assert done.err.count("Trying again in 0.0 seconds: ") == tries - 1
+
+
+@one_sample
+@pytest.mark.parametrize(
+    ("problem", "connect_timeout", "words"),
+    [
+        (stay_silent, 0.05, r"\([\w ]*timed out\)"),
+        (close_after_hello, 5, r"\([\w -]*(EOF|reset|closed)[\w ]*\)"),
+    ],
+    ids=["stalled", "closed"],
+)
+def test_a_handshake_that_always_fails(
+    main, server, monkeypatch, problem, connect_timeout, words
+):
+    monkeypatch.setattr(session, "TIMEOUT", (connect_timeout, 20))
+    server.handshake_problems = dict.fromkeys(range(1, TRIES + 1), problem)
+    done = main()
+    assert done.code == 1
+    assert done.err.count("Trying again") == TRIES - 1
+    assert re.search(words, done.failure)
+    assert "_ssl.c" not in done.err
+    assert server.sent == [], "more tries than announced"
+
+
+@one_sample
+def test_a_server_that_is_not_there(main, server, monkeypatch):
+    # Windows is slow to find out.
+    monkeypatch.setattr(session, "TIMEOUT", (0.2, 20))
+    server.stop()
+    done = main()
+    assert done.code == 1
+    assert done.err.count("Trying again") == TRIES - 1
+    assert done.failure.endswith("whether HTTPS_PROXY must be set.")
+
+
+@one_sample
+@pytest.mark.parametrize("response", [stay_silent, fall_silent])
+def test_a_silent_server_is_asked_once(main, server, monkeypatch, response):
+    monkeypatch.setattr(session, "TIMEOUT", (5, 0.1))
+    server.token_responses = [response]
+    done = main()
+    assert done.code == 1
+    assert re.search(r"\(.*timed out.*\)\. ", done.failure)
+    assert done.err.count("\n") == 1, "asked again"
+
+
+# Wrong settings
+
+
+def show_all(error):
+    """Return what Python prints of an exception, with those that led to it."""
+    lines = traceback.format_exception(error.type, error.value, error.tb)
+    return "".join(lines)
+
+
+@one_sample
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("TOKEN_URL", "https://no.such.host/", r"ConnectionError \(Name or .*known\)"),
+        ("REQUESTS_CA_BUNDLE", "", r"\(certificate verify failed: [\w -]+\)\. Check"),
+        ("REQUESTS_CA_BUNDLE", "no/such/file", r"no/such/file\)\. .*REQUESTS_CA_BUND"),
+        ("REQUESTS_CA_BUNDLE", __file__, r"SSLError \(.*\)\. .* REQUESTS_CA_BUNDLE"),
+        ("SSLKEYLOGFILE", "no/such/keys", r"no/such/keys'\)\. Check this file"),
+        ("HTTPS_PROXY", "socks5://u:hunter2@h", r"\(Missing dependencies for SOCKS "),
+    ],
+    ids=["host", "certificate", "no CA file", "not PEM", "no key log", "no PySocks"],
+)
+def test_a_wrong_setting_is_not_tried_again(
+    main, server, monkeypatch, variable, value, words
+):
+    monkeypatch.setenv(variable, value)
+    done = main()
+    assert done.code == 1
+    assert re.search(words, done.failure)
+    assert done.err.count("\n") == 1, "tried again"
+    assert server.sent == [], "the secret was sent"
+    assert "hunter2" not in done.err
+
+
+INVALID_PROXIES = [
+    "http://",
+    "http://proxy..corp",
+    "http://user:hunter2#@host:1",
+    "http://user:hunter2/@host:1",
+    "http://user:hunter2[@host:1",
+    "http://user:hunter2\u20ac@host:1",
+]
+
+
+@one_sample
+def test_an_invalid_proxy_is_one_line_without_its_password(main, server, monkeypatch):
+    for url in INVALID_PROXIES:
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        done = main()
+        assert done.code == 1
+        assert "(invalid host name, or invalid proxy URL). " in done.failure
+        assert done.err.count("\n") == 1, url
+        assert "hunter2" not in done.err
+
+
+def test_an_exception_holds_no_password_of_a_proxy(server, monkeypatch):
+    program = with_retries(requests.Session())
+    for url in INVALID_PROXIES:
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        with pytest.raises(requests.RequestException) as error:
+            program.get(server.reports_url)
+        assert "hunter2" not in show_all(error)
+
+
+@one_sample
+@pytest.mark.parametrize(("status", "tries"), [(407, 1), (403, 1), (502, TRIES)])
+def test_a_proxy_that_refuses(main, proxy, status, tries):
+    proxy.status = status
+    done = main()
+    assert done.code == 1
+    assert f": ProxyError (Tunnel connection failed: {status} " in done.failure
+    assert "Check HTTPS_PROXY, its user name and password" in done.failure
+    assert "hunter2" not in done.err
+    assert proxy.connect_requests == tries
+
+
+# Connections
+
+
+def test_one_connection_until_it_was_idle_for_a_minute(sample, client, server, clock):
+    sample.query(client, SUMMARY)
+    clock.now += 59
+    sample.query(client, SUMMARY)
+    assert server.connections == 1
+    clock.now += 61
+    sample.query(client, SUMMARY)
+    assert server.connections == 2
+    assert server.sent == ["POST"] + ["token-1"] * 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_children_of_a_fork_get_their_own_reports(sample, client, server):
+    def check_reports(name):
+        for _ in range(5):
+            assert sample.query(client, name)["data"] == f"/reports/v2/{name}"
+
+    check_reports("parent")
+    fork = multiprocessing.get_context("fork")
+    children = []
+    for name in ("first", "second", "third", "fourth"):
+        child = fork.Process(target=check_reports, args=(name,), daemon=True)
+        child.start()
+        children.append(child)
+    for child in children:
+        child.join(20)
+        assert child.exitcode == 0
+    assert server.connections == 5
+
+
+@one_sample
+def test_no_request_gets_the_response_to_another(sample, client, server):
+    def respond_twice(connection):
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        # Until the client goes away, or sends the next request.
+        connection.recv(1)
+        connection.sendall(http(body={"data": "first"}))
+
+    server.report_responses = [respond_twice]
+    with pytest.raises(requests.RequestException, match="103 Early Hints"):
+        sample.query(client, "first")
+    assert sample.query(client, "second")["data"] == "/reports/v2/second"
+
+
+# Threads
+
+
+def query_in_threads(sample, client):
+    """Request a report in all threads at once, and return the exceptions."""
+    start = threading.Barrier(THREADS, timeout=20)
+
+    def query():
+        start.wait()
+        sample.query(client, SUMMARY)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        futures = [pool.submit(query) for _ in range(THREADS)]
+        return [future.exception() for future in futures]
+
+
+def test_threads_share_a_token_and_renew_it_once(sample, client, server, clock):
+    assert query_in_threads(sample, client) == [None] * THREADS
+    assert server.sent == ["POST"] + ["token-1"] * THREADS
+    clock.now += 4000
+    assert query_in_threads(sample, client) == [None] * THREADS
+    assert server.sent[1 + THREADS :] == ["POST"] + ["token-2"] * THREADS
+
+
+def test_threads_replace_a_rejected_token_once(sample, client, server, caplog):
+    sample.query(client, SUMMARY)
+    server.valid_tokens.clear()
+    # All are rejected before one of them gets a new token.
+    server.rejections = threading.Barrier(THREADS, timeout=20)
+    assert query_in_threads(sample, client) == [None] * THREADS
+    expected = ["POST"] + ["token-1"] * THREADS + ["token-2"] * THREADS
+    assert sorted(server.sent[2:]) == expected
+    # Each has kept its connection.
+    assert "pool is full" not in caplog.text
+
+
+def test_each_thread_tries_for_itself_if_there_is_no_token(sample, client, server):
+    server.token_responses = [http(403)] * THREADS
+    errors = query_in_threads(sample, client)
+    assert {type(error) for error in errors} == {requests.HTTPError}
+    assert server.sent == ["POST"] * THREADS
+    sample.query(client, SUMMARY)
+
+
+def test_the_token_that_was_sent_is_the_one_that_is_replaced(server):
+    client = REQUESTS.new(server.token_url, reports_url=server.reports_url)
+
+    @refreshToken
+    def query(client):
+        if server.sent == ["POST"]:
+            # Another thread replaces the token. Then the server rejects both.
+            client.getAccessToken()
+            server.valid_tokens.clear()
+        return callSecureAccessApi.__wrapped__(client, SUMMARY)
+
+    query(client)
+    assert server.sent == ["POST", "POST", "token-2", "POST", "token-3"]
+
+
+# Exceptions and time limits of the caller
+
+
+# Retry-After
+
+
+# Redirects
+
+
+@one_sample
+def test_a_redirect_to_an_invalid_url_is_one_line(main, server):
+    label = 70 * "a"
+    targets = [
+        "/\xe9",
+        "/two words",
+        "/control\x01",
+        "https://[x/",
+        f"https://{label}.cisco.com/",
+    ]
+    for target in targets:
+        server.sent.clear()
+        server.report_responses = [http(302, headers=[f"Location: {target}"])]
+        done = main("first")
+        assert done.code == 1
+        assert re.search(r"(invalid URL: |\(invalid host name)", done.failure)
+        assert server.sent == ["POST", "token-1"], target
