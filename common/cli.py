@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import logging
 import os
 import sys
@@ -69,11 +68,6 @@ def run(main: Callable[[], None]) -> int:
         except BrokenPipeError:
             # A reader such as head has seen enough.
             code = 1
-        except OSError as error:
-            # On Windows, that is an invalid argument.
-            if error.errno != errno.EINVAL or not reader_has_gone():
-                raise
-            code = 1
     if reader_has_gone():
         code = max(code, 1)
     return code
@@ -105,10 +99,7 @@ def reader_has_gone() -> bool:
         return False
     try:
         sys.stdout.flush()
-    except OSError as error:
-        # On Windows, a closed pipe is an invalid argument.
-        if error.errno not in (errno.EPIPE, errno.EINVAL):
-            raise
+    except BrokenPipeError:
         # The flush at exit would fail too: see "Note on SIGPIPE" in Python's docs.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True
