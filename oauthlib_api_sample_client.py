@@ -24,8 +24,8 @@ from requests_oauthlib import OAuth2Session
 
 from common.cli import end_points, run
 from common.config import load_settings
-from common.session import report_url, with_retries
-from common.tokens import check_token, masked, read_json, token_rejected
+from common.session import redirected_base, report_url, with_retries
+from common.tokens import check_token, read_json, token_rejected
 
 log = logging.getLogger(__name__)
 # At DEBUG, this library logs the secret and the token.
@@ -53,7 +53,7 @@ class SecureAccessAPI:
         self.token_headers = {}
         if org_id:
             self.token_headers["X-Umbrella-OrgId"] = str(org_id)
-        self.oauth: Any = None
+        self.oauth: OAuth2Session | None = None
         self.lock = threading.Lock()
 
     def GetToken(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class SecureAccessAPI:
         token: dict[str, Any] = oauth.fetch_token(
             token_url=self.token_url, auth=self.auth, headers=self.token_headers
         )
-        log.info("Token: %s", masked(token))
+        log.info("Token: %s", {**token, "access_token": "..."})
         self.oauth = oauth
         return token
 
@@ -79,13 +79,15 @@ class SecureAccessAPI:
         It is {"meta": {}, "data": ...}. Raises requests.RequestException: HTTPError
         for a response with an error status, others where there is none of use.
         """
-        url = report_url(self.reports_url, end_point)
+        base = self.reports_url
+        url = report_url(base, end_point)
+        # Another thread may replace the session: renew() must know which one was used.
         oauth = self.oauth
         if oauth is None:
             oauth = self.renew(None)
         try:
             response = oauth.get(url)
-            # The server may reject a token before it expires: 401, or 400.
+            # The server may also reject the token: 401, or 400 invalid_request.
             rejected = token_rejected(response)
         except TokenExpiredError:
             # The session knows the lifetime of its token. It has sent nothing.
@@ -94,13 +96,12 @@ class SecureAccessAPI:
             response = self.renew(oauth).get(url)
         response.raise_for_status()
         report = read_json(response)
-        if response.history and response.url.endswith("/" + end_point):
-            # Redirected to the region of the data: ask there from now on.
-            self.reports_url = response.url[: -len("/" + end_point)]
+        # The data may be in another region: ask there from now on.
+        self.reports_url = redirected_base(response, base)
         return report
 
     def renew(self, old_session: OAuth2Session | None) -> Any:
-        """Return the session that replaces one, whose token has expired.
+        """Return the session that replaces one whose token is no longer valid.
 
         This flow has no refresh token: to refresh is to request a new access token.
         """

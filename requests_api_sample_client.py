@@ -21,8 +21,8 @@ import requests
 
 from common.cli import end_points, run
 from common.config import load_settings
-from common.session import report_url, with_retries
-from common.tokens import check_token, masked, read_json, token_rejected
+from common.session import redirected_base, report_url, with_retries
+from common.tokens import check_token, read_json, token_rejected
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,13 @@ class secureAccessAPI:
             auth=(self.client_id, self.client_secret),
             headers=self.token_headers,
         )
-        token = read_json(check_token(rsp))
+        check_token(rsp)
+        token = read_json(rsp)
         lifetime = int(token.get("expires_in", 3600))
         token["expires_at"] = time.time() + lifetime
-        log.info("Token: %s", masked(token))
+        log.info("Token: %s", {**token, "access_token": "..."})
         self.access_token = token["access_token"]
-        # Nearly expired, the token is renewed: after nine tenths of its lifetime.
+        # It is renewed when nearly expired, after nine tenths of its lifetime.
         self.access_token_expiration = token["expires_at"] - lifetime / 10
         return self.access_token
 
@@ -90,13 +91,13 @@ def refreshToken(decorated: Callable[..., Any]) -> Callable[..., Any]:
             return decorated(api, *args, **kwargs)
         except requests.HTTPError as error:
             response = error.response
-            # The server may reject a token before it expires: 401, or 400.
+            # The server may also reject the token: 401, or 400 invalid_request.
             if response is None or not token_rejected(response):
                 raise
-            rejected = response.request.headers["Authorization"]
+            sent = response.request.headers.get("Authorization")
         with api.lock:
-            # Unless another thread has replaced the token that was sent:
-            if rejected == "Bearer " + api.access_token:
+            # Another thread may have replaced the token already.
+            if sent == "Bearer " + api.access_token:
                 api.getAccessToken()
         return decorated(api, *args, **kwargs)
 
@@ -110,14 +111,13 @@ def callSecureAccessApi(api: secureAccessAPI, path: str) -> dict[str, Any]:
     It is {"meta": {}, "data": ...}. Raises requests.RequestException: HTTPError
     for a response with an error status, others where there is none of use.
     """
+    base = api.reports_url
     api_headers = {"Authorization": "Bearer " + api.access_token}
-    url = report_url(api.reports_url, path)
-    r = api.session.get(url, headers=api_headers)
+    r = api.session.get(report_url(base, path), headers=api_headers)
     r.raise_for_status()
     report = read_json(r)
-    if r.history and r.url.endswith("/" + path):
-        # Redirected to the region of the data: ask there from now on.
-        api.reports_url = r.url[: -len("/" + path)]
+    # The data may be in another region: ask there from now on.
+    api.reports_url = redirected_base(r, base)
     return report
 
 

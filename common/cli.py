@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import errno
 import logging
 import os
 import sys
-from typing import Callable, Iterator
+from typing import Callable
 
 import requests
 
 from .config import REPORTS_URL, TOKEN_URL, SettingsError
 from .errors import explain
 
+# The error of a write to stdout once a reader such as head has seen enough.
+CLOSED_PIPE = errno.EINVAL if os.name == "nt" else errno.EPIPE
 END_POINT = "summary?from=-1days&to=now"
 EPILOG = f"""\
 environment variables:
@@ -44,63 +46,56 @@ def end_points(description: str | None) -> list[str]:
     return list(parser.parse_args().END_POINT)
 
 
-def run(main: Callable[[], None]) -> int:
+def run(main: Callable[[], int | None]) -> int:
     """Run a command and return its exit code, after one line on stderr if it failed.
 
-    1 is a failure of the API, 2 of the settings, 130 is Ctrl-C. Any other exception is
-    the program's own, and is left alone.
+    It is what `main` returns, 1 for a failure of the API or a closed pipe, 2 for one of
+    the settings, 130 for Ctrl-C. Any other exception is the program's own.
     """
     if hasattr(sys.stdout, "reconfigure"):
         # Escape what a terminal cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
-    code = 0
-    with log_on_stderr(main.__module__):
-        try:
-            main()
-        except SettingsError as error:
-            print(error, file=sys.stderr)
-            code = 2
-        except requests.RequestException as error:
-            print(explain(error), file=sys.stderr)
-            code = 1
-        except KeyboardInterrupt:
-            code = 130
-        except BrokenPipeError:
-            # A reader such as head has seen enough.
-            code = 1
-    if reader_has_gone():
-        code = max(code, 1)
+    show_log(main.__module__)
+    try:
+        code = main() or 0
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        code = 2
+    except requests.RequestException as error:
+        print(explain(error), file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    except OSError as error:
+        if error.errno != CLOSED_PIPE:
+            raise
+        code = 1
+    if not flush_stdout() and code == 0:
+        code = 1
     return code
 
 
-@contextlib.contextmanager
-def log_on_stderr(name: str) -> Iterator[None]:
-    """Show the messages of a program and of this package on stderr, while it runs.
+def show_log(name: str) -> None:
+    """Show the messages of a program and of this package on stderr.
 
-    Those of other packages are not shown, since they might hold a token.
+    A program that sets up logging itself, as by logging.basicConfig, is left alone.
     """
-    handler = logging.StreamHandler()
-    # A program that calls logging.basicConfig shows the messages itself.
-    handler.addFilter(lambda record: not logging.getLogger().handlers)
-    loggers = [logging.getLogger(name), logging.getLogger(__package__)]
-    for logger in loggers:
-        logger.setLevel(logging.INFO)
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
+    logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger(__package__).setLevel(logging.INFO)
+    # This handler takes the messages that no other handler takes.
+    logging.lastResort.setLevel(logging.INFO)  # type: ignore[union-attr]
 
 
-def reader_has_gone() -> bool:
-    """Flush stdout, and return whether a reader such as head has closed the pipe."""
+def flush_stdout() -> bool:
+    """Flush stdout; return False if its reader has closed the pipe."""
     if sys.stdout is None or sys.stdout.closed:
-        return False
+        return True
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno != CLOSED_PIPE:
+            raise
         # The flush at exit would fail too: see "Note on SIGPIPE" in Python's docs.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        return False
+    return True

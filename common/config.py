@@ -60,8 +60,9 @@ def find_problem(name: str, value: str) -> str:
 
 
 def is_secure_url(url: str) -> bool:
-    """Return whether the secret may go there: by https, or within this machine."""
+    """Return whether a secret may go there: by https, or within this machine."""
     try:
+        # Both raise ValueError: urlsplit for some hosts, .port for some ports.
         parts = urlsplit(url)
         incomplete = not parts.hostname or parts.port == 0
     except ValueError:

@@ -41,21 +41,21 @@ def explain(error: requests.RequestException) -> str:
     It holds neither the secret nor the token of the request.
     """
     what = "Could not get a token or a report"
-    cause = cause_of(error)
-    request = error.request
+    reason = reason_of(error)
+    request: Any = error.request
     if request is not None:
         requested = "token" if request.method == "POST" else "report"
-        what = f"Could not get a {requested} from {request.url!s}"
+        what = f"Could not get a {requested} from {request.url}"
         # A server may repeat what it was sent.
-        cause = hide_credentials(cause, request)
-    return f"{one_line(what)}: {one_line(cause)}. {remedy_for(error)}"
+        reason = hide_credentials(reason, request)
+    return f"{one_line(what)}: {one_line(reason)}. {remedy_for(error)}"
 
 
-def cause_of(error: requests.RequestException) -> str:
+def reason_of(error: requests.RequestException) -> str:
     """Return why it failed, in the words of the server or of the system."""
     response = error.response
     if response is None:
-        return f"{type(error).__name__} ({root_words(error)})"
+        return f"{type(error).__name__} ({system_words(error)})"
     if not isinstance(error, requests.HTTPError):
         return str(error)
     words = response.content.decode(errors="replace").strip()
@@ -134,14 +134,17 @@ def hide_credentials(text: str, request: Any) -> str:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return the exception that requests and urllib3 wrap in theirs."""
+    """Return the exception that requests and urllib3 wrap in theirs.
+
+    requests passes it as an argument, urllib3 raises "from" it.
+    """
     for inner in (error.__cause__, *error.args):
         if isinstance(inner, Exception):
             return root_cause(inner)
     return error
 
 
-def root_words(error: BaseException) -> str:
+def system_words(error: BaseException) -> str:
     """Return the words of the system, such as "Connection refused"."""
     cause = root_cause(error)
     words = str(cause)

@@ -23,7 +23,7 @@ from requests.exceptions import (
 )
 
 from .config import LOOPBACK
-from .errors import hide_credentials, one_line, root_cause, root_words
+from .errors import hide_credentials, one_line, root_cause, system_words
 
 TIMEOUT = (6.05, 30.0)  # seconds to connect, and between two pieces of a response
 BACKOFF = (0.5, 1, 2)  # seconds before each retry, give or take half of them
@@ -33,9 +33,10 @@ IDLE_MAX = 60  # seconds, after which a firewall may have forgotten a connection
 RETRY_STATUSES = (429, 500, 502, 503, 504)
 RETRY_ERRORS = (requests.ConnectionError, ReadTimeout, ChunkedEncodingError)
 
-# The API redirects to the region of the data, at hosts such as api.umbrella.com.
-API_HOST = re.compile(r"https://([a-z0-9-]+\.)+(cisco|umbrella)\.com(:443)?/", re.I)
-# The targets of redirects that every parser of URLs reads alike; "//" is another host.
+# Hosts of Cisco: the API redirects to the region of the data, as at api.umbrella.com.
+CISCO_HOST = re.compile(r"https://([a-z0-9-]+\.)+(cisco|umbrella)\.com(:443)?/", re.I)
+# Parsers of URLs differ, so a redirect must be plain: printable ASCII, an absolute URL
+# or a path, and no path that begins with "//", since that is another host.
 PLAIN_URL = re.compile(r"(https?://[a-z0-9.-]+(:[0-9]{1,5})?)?/(?!/)[!-~]*", re.I)
 
 AnySession = TypeVar("AnySession", bound=requests.Session)
@@ -54,41 +55,48 @@ def with_retries(session: AnySession) -> AnySession:
     # Plain http is for a server on this machine alone.
     for prefix in ("https://", "http://127.0.0.1:", "http://localhost:"):
         session.mount(prefix, adapter)
-    # Without an auth of its own, a session takes a password from ~/.netrc.
+    # Without an auth of its own, a session sends a password of ~/.netrc for the token.
     session.auth = lambda request: request
 
     def rebuild_auth(prepared_request: Any, response: requests.Response) -> None:
-        """Keep the token, which requests would drop on another host, or refuse."""
+        """Refuse a redirect, or keep the token, which requests might drop."""
         url = prepared_request.url
         if not may_follow(response, url):
-            cause = f"redirected to {url}, which is not followed"
-            raise InvalidURL(cause, request=response.request, response=response)
+            problem = f"redirected to {url}, which is not followed"
+            raise InvalidURL(problem, request=response.request, response=response)
         log.info("Redirected to %s", hide_credentials(url, prepared_request))
 
     session.rebuild_auth = rebuild_auth  # type: ignore[method-assign]
     return session
 
 
-def may_follow(old: requests.Response, new: str) -> bool:
-    """Return whether a redirect may be followed with the token.
-
-    `new` is the URL that will be sent: nothing may change it after this.
-    """
+def may_follow(response: requests.Response, url: str) -> bool:
+    """Return whether a redirect to this URL may be followed with the token."""
     # The secret, which is sent by POST, goes nowhere but to TOKEN_URL.
-    if old.request.method == "POST":
+    if response.request.method == "POST":
         return False
-    if API_HOST.match(new):
+    if CISCO_HOST.match(url):
         return True
-    if LOOPBACK.match(old.url) and LOOPBACK.match(new):
+    if LOOPBACK.match(response.url) and LOOPBACK.match(url):
         return True
-    same_origin = urljoin(old.url, "/")
-    return new.startswith(same_origin)
+    # The same origin.
+    return url.startswith(urljoin(response.url, "/"))
 
 
 def report_url(base: str, end_point: str) -> str:
     """Return the URL of a report."""
     # What follows a "#" would not be sent.
     return f"{base.rstrip('/')}/{end_point.lstrip('/')}".replace("#", "%23")
+
+
+def redirected_base(response: requests.Response, base: str) -> str:
+    """Return the base URL under which a report was found, perhaps another region's."""
+    if not response.history:
+        return base
+    end_point = response.history[0].url[len(base) :]
+    if not response.url.endswith(end_point):
+        return base
+    return response.url[: -len(end_point)]
 
 
 class RetryAdapter(HTTPAdapter):
@@ -105,22 +113,20 @@ class RetryAdapter(HTTPAdapter):
         kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT
         try:
             response = self._send_with_retries(request, *args, **kwargs)
-        except InvalidSchema:  # a ValueError
+        except InvalidSchema:  # a ValueError too
             raise
         except ValueError:
             # Not the original words and causes: the password of a proxy may be there.
-            problem = "invalid host name, or invalid proxy URL"
-            raise InvalidURL(problem, request=request) from None
+            raise InvalidURL(
+                "invalid host name, or invalid proxy URL", request=request
+            ) from None
         except requests.RequestException as error:
             # One that is raised while the body is read has no request.
             error.request = request
             raise
-        except OSError as error:  # there is no such CA file
+        except OSError as error:  # there is no file of certificates by that name
             raise SSLError(error, request=request) from error
-        target = response.headers.get("Location", "/")
-        if response.is_redirect and not PLAIN_URL.fullmatch(target):
-            problem = f"redirected to an invalid URL: {target}"
-            raise InvalidURL(problem, request=request, response=response)
+        refuse_odd_redirect(response)
         return response
 
     def _send_with_retries(
@@ -135,7 +141,7 @@ class RetryAdapter(HTTPAdapter):
                 waited = time.monotonic() - started
                 if not retry_may_help(error, waited):
                     raise
-                reason = root_words(error)
+                reason = system_words(error)
             else:
                 if response.status_code not in RETRY_STATUSES:
                     return response
@@ -167,17 +173,26 @@ class RetryAdapter(HTTPAdapter):
         return response
 
 
+def refuse_odd_redirect(response: requests.Response) -> None:
+    """Raise InvalidURL for the target of a redirect that requests could not parse."""
+    target = response.headers.get("Location", "")
+    if response.is_redirect and not PLAIN_URL.fullmatch(target):
+        problem = f"redirected to {target}, which is not followed"
+        raise InvalidURL(problem, request=response.request, response=response)
+
+
 def retry_may_help(error: requests.RequestException, waited: float) -> bool:
     """Return whether the same request may succeed a moment later."""
-    # A whole read timeout was enough. A shorter one is that of a handshake that stalls.
-    if waited >= TIMEOUT[1]:
-        return False
     cause = root_cause(error)
+    # A silent server has had its 30 seconds; a handshake that stalls has had only 6.
+    if isinstance(cause, socket.timeout) and waited >= TIMEOUT[1]:
+        return False
     if isinstance(cause, ssl.SSLError):
         # A handshake that breaks off may succeed, an untrusted certificate will not.
         return isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
     if isinstance(cause, socket.gaierror):
         return cause.errno == socket.EAI_AGAIN
+    # A file of ours, with certificates or for SSLKEYLOGFILE.
     if isinstance(cause, OSError) and cause.filename:
         return False
     # The words are all that http.client tells of a proxy that refuses (403, 407).

@@ -68,10 +68,3 @@ def token_rejected(response: Response) -> bool:
     if response.status_code == 400:
         return b'"invalid_request"' in response.content
     return response.status_code == 401
-
-
-def masked(token: dict[str, Any]) -> dict[str, Any]:
-    """Return the token for a log: of the access token, the first characters only."""
-    access_token = token["access_token"]
-    shown = min(8, len(access_token) // 4)
-    return {**token, "access_token": access_token[:shown] + "..."}

@@ -1,5 +1,6 @@
 """The fixtures, and an environment in which no test can leave this machine."""
 
+import functools
 import logging
 import os
 import signal
@@ -14,8 +15,15 @@ from helpers import KEY, SAMPLES, SECRET, FakeApi, Outcome
 
 from common import session
 
-SETTINGS = ("API_KEY", "API_SECRET", "ORG_ID", "OAUTHLIB_INSECURE_TRANSPORT", "NETRC")
-OTHERS = ("PYTHONUNBUFFERED", "SSLKEYLOGFILE")
+SETTINGS = (
+    "API_KEY",
+    "API_SECRET",
+    "ORG_ID",
+    "OAUTHLIB_INSECURE_TRANSPORT",
+    "NETRC",
+    "PYTHONUNBUFFERED",
+    "SSLKEYLOGFILE",
+)
 
 # For the processes that tests start: see .pytest.ini.
 os.environ["PYTHONWARNINGS"] = "ignore:urllib3 v2 only supports OpenSSL"
@@ -26,6 +34,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(params=SAMPLES)
 def sample(request):
     return SAMPLES[request.param]
+
+
+@pytest.fixture
+def query(sample):
+    """A function that requests a report, with the same client each time."""
+    return functools.partial(sample.query, sample.new())
 
 
 @pytest.fixture
@@ -42,18 +56,13 @@ def main(sample, capsys):
     return run_main
 
 
-def is_setting(name):
-    lower = name.lower()
-    return name in (*SETTINGS, *OTHERS) or lower.endswith(
-        ("_url", "_proxy", "_ca_bundle")
-    )
-
-
 @pytest.fixture(autouse=True)
 def isolated_environment(monkeypatch, tmp_path):
     """Take away the settings of whoever runs the tests."""
-    for name in filter(is_setting, list(os.environ)):
-        monkeypatch.delenv(name)
+    endings = ("_url", "_proxy", "_ca_bundle")
+    for name in list(os.environ):
+        if name in SETTINGS or name.lower().endswith(endings):
+            monkeypatch.delenv(name)
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setattr(sys, "argv", sys.argv)
@@ -97,6 +106,13 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def api():
+def api(api_without_token):
+    """The API, which issues TOKEN."""
+    api_without_token.token()
+    return api_without_token
+
+
+@pytest.fixture
+def api_without_token():
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield FakeApi(mock)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, Callable, NamedTuple
 
 import pytest
@@ -31,7 +32,8 @@ class Outcome(NamedTuple):
 
     @property
     def failure(self):
-        """The one line of stderr that tells of a failure."""
+        """The one line of stderr that tells of a failure, as the exit code does."""
+        assert self.code > 0
         routine = ("Token: ", "Trying again in ", "Redirected to ")
         lines = [line for line in self.err.splitlines() if not line.startswith(routine)]
         assert len(lines) == 1, self.err
@@ -50,8 +52,8 @@ class Sample(NamedTuple):
     def script(self):
         return f"{self.name}_api_sample_client.py"
 
-    def new(self, token_url=TOKEN_URL, key=KEY, secret=SECRET, **options):
-        return self.client(token_url, key, secret, **options)
+    def new(self, token_url=TOKEN_URL, **options):
+        return self.client(token_url, KEY, SECRET, **options)
 
     def main(self, *arguments):
         """Run the script's command line in this process and return its exit code."""
@@ -85,7 +87,7 @@ class FakeApi:
 
     def token(self, access_token=TOKEN, **fields):
         """Answer a token request."""
-        body = {"token_type": "bearer", "access_token": access_token}
+        body = {"token_type": "Bearer", "access_token": access_token}
         self.mock.post(TOKEN_URL, json={**body, "expires_in": 3600, **fields})
 
     def token_response(self, **response):
@@ -96,8 +98,8 @@ class FakeApi:
         """Answer a request for a report, by default with REPORT."""
         self.mock.get(url, **(response or {"json": REPORT}))
 
-    def redirect(self, target, url=SUMMARY_URL, status=302):
-        self.mock.get(url, status=status, headers={"Location": target})
+    def redirect(self, target, url=SUMMARY_URL):
+        self.mock.get(url, status=302, headers={"Location": target})
 
     @property
     def requests(self):
@@ -121,17 +123,15 @@ def credentials_of(request):
     return credentials
 
 
-def run(*arguments, **options):
+def run(*arguments, stdout=PIPE, stderr=PIPE, cwd=ROOT, env=None):
     """Run this Python at the top of the repository, as a user does."""
     done = subprocess.run(
         [sys.executable, *arguments],
+        stdout=stdout,
+        stderr=stderr,
+        cwd=cwd,
+        env=env,
         text=True,
         timeout=60,
-        **{
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-            "cwd": ROOT,
-            **options,
-        },
     )
     return Outcome(done.returncode, done.stdout, done.stderr)

@@ -1,7 +1,6 @@
 """Settings: what is read from the environment, and every problem by name."""
 
 import pytest
-import requests
 from helpers import KEY, SECRET
 
 from common.config import REPORTS_URL, TOKEN_URL, SettingsError, load_settings
@@ -29,19 +28,18 @@ BAD_URLS = [
     "https://host/#part",
     "https://user:password@host/reports",
     "https://:password@host/reports",
+    # Plain http is not for other hosts.
+    "http://api.sse.cisco.com/reports",
+    "http://127.0.0.1:1.example/",
 ]
 
 
-def problem_of(monkeypatch, name, value):
-    """Return what is said of the one variable that is wrong."""
+def check_problem(monkeypatch, name, value, problem):
+    """Check what is said of the one variable that is wrong."""
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as error:
         load_settings()
-    text = str(error.value)
-    assert text.startswith(f"Settings: {name} ")
-    problem, _, advice = text.partition(". ")
-    assert advice.endswith("see Quick start in README.md.")
-    return problem.replace(f"Settings: {name} ", "")
+    assert str(error.value).startswith(f"Settings: {name} {problem}. "), value
 
 
 def test_a_key_and_a_secret_are_enough():
@@ -49,27 +47,22 @@ def test_a_key_and_a_secret_are_enough():
 
 
 def test_variables_become_the_arguments_of_a_client(sample, monkeypatch):
-    monkeypatch.setenv("TOKEN_URL", "https://tokens.example/v2")
+    monkeypatch.setenv("TOKEN_URL", "https://[::1]:8443/v2")
     monkeypatch.setenv("REPORTS_URL", "https://reports.example")
     monkeypatch.setenv("ORG_ID", "77")
     client = sample.client(**load_settings())
-    assert client.token_url == "https://tokens.example/v2"
+    assert client.token_url == "https://[::1]:8443/v2"
     assert client.client_id == KEY
     assert client.reports_url == "https://reports.example"
     assert client.token_headers == {"X-Umbrella-OrgId": "77"}
 
 
-def test_an_empty_variable_counts_as_unset(monkeypatch):
+def test_an_empty_variable_counts_as_unset_and_a_newline_is_dropped(monkeypatch):
     monkeypatch.setenv("TOKEN_URL", "")
     monkeypatch.setenv("REPORTS_URL", " ")
     monkeypatch.setenv("ORG_ID", "")
-    assert load_settings() == DEFAULTS
-
-
-def test_a_newline_at_the_end_is_dropped(monkeypatch):
     monkeypatch.setenv("API_SECRET", SECRET + "\r\n")
-    monkeypatch.setenv("ORG_ID", "77\n")
-    assert load_settings() == {**DEFAULTS, "org_id": "77"}
+    assert load_settings() == DEFAULTS
 
 
 def test_every_problem_is_named_at_once(monkeypatch):
@@ -88,53 +81,24 @@ def test_every_problem_is_named_at_once(monkeypatch):
     )
 
 
-def test_a_problem_is_named_without_the_value(monkeypatch):
-    monkeypatch.setenv("API_KEY", "a\tkey")
-    monkeypatch.setenv("API_SECRET", "“hush”")
-    monkeypatch.setenv("TOKEN_URL", "https://user:hush@tokens.example")
-    with pytest.raises(SettingsError) as error:
-        load_settings()
-    assert "API_SECRET" in str(error.value)
-    assert "a\tkey" not in str(error.value)
-    assert "hush" not in str(error.value)
-
-
 def test_a_placeholder_is_no_secret(monkeypatch):
     for value in ("<...>", "your secret", "'a-secret'", '"a-secret"'):
-        assert problem_of(monkeypatch, "API_SECRET", value) == PLACEHOLDER
+        check_problem(monkeypatch, "API_SECRET", value, PLACEHOLDER)
 
 
 def test_a_header_cannot_hold_every_character(monkeypatch):
-    for value in ("“key”", "a\tb"):
-        assert problem_of(monkeypatch, "API_KEY", value) == BAD_CHARACTER
+    check_problem(monkeypatch, "API_KEY", "a\tb", BAD_CHARACTER)
 
 
 def test_a_url_that_cannot_work(monkeypatch):
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     for url in BAD_URLS:
-        assert problem_of(monkeypatch, "REPORTS_URL", url) == NO_URL, url
-
-
-def test_plain_http_is_not_for_other_hosts(monkeypatch):
-    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-    for url in ("http://api.sse.cisco.com/reports", "http://127.0.0.1:1.example/"):
-        assert problem_of(monkeypatch, "REPORTS_URL", url) == NO_URL
+        check_problem(monkeypatch, "REPORTS_URL", url, NO_URL)
 
 
 def test_plain_http_within_this_machine_needs_the_variable_of_oauthlib(monkeypatch):
     for url in ("http://127.0.0.1:8080/token", "http://localhost:8080/token"):
         monkeypatch.delenv("OAUTHLIB_INSECURE_TRANSPORT", raising=False)
-        assert problem_of(monkeypatch, "TOKEN_URL", url) == NO_URL
+        check_problem(monkeypatch, "TOKEN_URL", url, NO_URL)
         monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
         assert load_settings()["token_url"] == url
-
-
-def test_a_host_may_be_an_ipv6_address(monkeypatch):
-    url = "https://[::1]:8443/auth/v2/token"
-    monkeypatch.setenv("TOKEN_URL", url)
-    assert load_settings()["token_url"] == url
-
-
-def test_wrong_settings_are_no_failure_of_a_request():
-    assert issubclass(SettingsError, ValueError)
-    assert not issubclass(SettingsError, requests.RequestException)

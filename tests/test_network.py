@@ -3,9 +3,12 @@
 import multiprocessing
 import os
 import re
+import socket
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from unittest.mock import Mock
 
 import pytest
 import requests
@@ -24,6 +27,7 @@ from tls_server import (
 )
 
 from common import session
+from common.errors import explain
 from common.session import with_retries
 from requests_api_sample_client import callSecureAccessApi, refreshToken
 
@@ -52,9 +56,10 @@ def proxy(server, monkeypatch):
 
 
 @pytest.fixture
-def client(sample, server):
-    """The client of a sample, for its `query`."""
-    return sample.new(server.token_url, reports_url=server.reports_url)
+def query(sample, server):
+    """A function that requests a report, with the same client each time."""
+    client = sample.new(server.token_url, reports_url=server.reports_url)
+    return partial(sample.query, client)
 
 
 # What goes wrong once is survived
@@ -82,37 +87,30 @@ def test_two_handshakes_that_fail(
     main, server, monkeypatch, route, problem, connect_timeout
 ):
     monkeypatch.setattr(session, "TIMEOUT", (connect_timeout, 20))
-    last_of_its_connection = http(
-        body={"access_token": "token-0"}, headers=["Connection: close"]
-    )
-    server.token_responses = [last_of_its_connection]
-    server.valid_tokens = {"token-0"}
-    # Those for the token, and for the report after it.
-    server.handshake_problems = {1: problem, 3: problem}
-    done = main("first", "second")
+    server.handshake_problems = {1: problem, 2: problem}
+    done = main("first")
     assert done.code == 0, done.err
-    assert "/first" in done.out and "/second" in done.out
-    # On a busy machine, another handshake may take as long as the stalled one may.
+    # On a busy machine, another handshake may take as long as a stalled one may.
     assert done.err.count("Trying again") >= 2
 
 
+# The words of a status may hold anything.
+UNSAFE = b"HTTP/1.1 503 the-api-secret\x1b\r\nContent-Length: 0\r\n\r\n"
+
+
 @routes
-@pytest.mark.parametrize("problem", [close, reset, break_off])
-def test_two_responses_that_fail(main, server, route, problem):
-    server.token_responses = [problem]
-    server.report_responses = [problem]
+def test_responses_that_fail(main, server, route):
+    server.token_responses = [close, reset, UNSAFE]
+    server.report_responses = [close, reset, break_off]
     done = main("first", "second")
     assert done.code == 0, done.err
     assert "/first" in done.out and "/second" in done.out
-    assert done.err.count("Trying again") == 2
+    assert done.err.count("Trying again") == 6
+    assert "Trying again in 0.0 seconds: 503 ..." in done.err
+    assert "\x1b" not in done.err
 
 
 # What goes wrong for ever is one line
-
-
-def send_http2(connection):
-    """Send a SETTINGS frame, with which an HTTP/2 server begins."""
-    connection.sendall(b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64")
 
 
 @one_sample
@@ -120,19 +118,16 @@ def send_http2(connection):
     ("response", "tries", "words"),
     [
         (reset, TRIES, r"ConnectionError \(.*(reset|closed).*\)\. Check the network"),
-        (close, TRIES, r"ConnectionError \(.* closed .*\)\. Check the network"),
+        (close, TRIES, r"ConnectionError \(Remote end closed .*\)\. Check the"),
         (break_off, TRIES, r"(Chunked|Connection).*\(IncompleteRead.*\)\. Try again"),
         (b"garbage\r\n", TRIES, r".*\(not an HTTP response: 'garbage.*'\)\. Check "),
-        (b"\r\n", TRIES, r".*\(not an HTTP response: '\\r\\n'\)\. Check "),
-        (send_http2, TRIES, r".*\(not an HTTP response: '\\x00\\x00.*'\)\. Check "),
         (http(headers=["Content-Encoding: gzip"]), 1, r"ContentDecodingError \("),
     ],
-    ids=["reset", "closed", "broken off", "garbage", "blank", "HTTP/2", "no gzip"],
+    ids=["reset", "closed", "broken off", "garbage", "no gzip"],
 )
 def test_a_response_that_always_fails(main, server, response, tries, words):
     server.report_responses = [http(), *[response] * tries]
     done = main("first", "second", "third")
-    assert done.code == 1
     assert done.out.count("requests") == 1
     failure = f"Could not get a report from {server.reports_url}/second: {words}"
     assert re.match(failure, done.failure)
@@ -141,34 +136,19 @@ def test_a_response_that_always_fails(main, server, response, tries, words):
 
 
 @one_sample
-@pytest.mark.parametrize(
-    ("problem", "connect_timeout", "words"),
-    [
-        (stay_silent, 0.05, r"\([\w ]*timed out\)"),
-        (close_after_hello, 5, r"\([\w -]*(EOF|reset|closed)[\w ]*\)"),
-    ],
-    ids=["stalled", "closed"],
-)
-def test_a_handshake_that_always_fails(
-    main, server, monkeypatch, problem, connect_timeout, words
-):
-    monkeypatch.setattr(session, "TIMEOUT", (connect_timeout, 20))
-    server.handshake_problems = dict.fromkeys(range(1, TRIES + 1), problem)
+def test_a_handshake_that_always_fails(main, server):
+    server.handshake_problems = dict.fromkeys(range(1, TRIES + 1), close_after_hello)
     done = main()
-    assert done.code == 1
     assert done.err.count("Trying again") == TRIES - 1
-    assert re.search(words, done.failure)
-    assert "_ssl.c" not in done.err
+    assert re.search(r"\([\w -]*(EOF|reset|closed)[\w ]*\)", done.failure)
     assert server.sent == [], "more tries than announced"
 
 
 @one_sample
-def test_a_server_that_is_not_there(main, server, monkeypatch):
-    # Windows is slow to find out.
-    monkeypatch.setattr(session, "TIMEOUT", (0.2, 20))
-    server.stop()
+def test_a_look_up_that_fails_for_the_moment_is_tried_again(main, server, monkeypatch):
+    failure = socket.gaierror(socket.EAI_AGAIN, "Temporary failure")
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=failure))
     done = main()
-    assert done.code == 1
     assert done.err.count("Trying again") == TRIES - 1
     assert done.failure.endswith("whether HTTPS_PROXY must be set.")
 
@@ -179,18 +159,11 @@ def test_a_silent_server_is_asked_once(main, server, monkeypatch, response):
     monkeypatch.setattr(session, "TIMEOUT", (5, 0.1))
     server.token_responses = [response]
     done = main()
-    assert done.code == 1
     assert re.search(r"\(.*timed out.*\)\. ", done.failure)
     assert done.err.count("\n") == 1, "asked again"
 
 
 # Wrong settings
-
-
-def show_all(error):
-    """Return what Python prints of an exception, with those that led to it."""
-    lines = traceback.format_exception(error.type, error.value, error.tb)
-    return "".join(lines)
 
 
 @one_sample
@@ -211,7 +184,6 @@ def test_a_wrong_setting_is_not_tried_again(
 ):
     monkeypatch.setenv(variable, value)
     done = main()
-    assert done.code == 1
     assert re.search(words, done.failure)
     assert done.err.count("\n") == 1, "tried again"
     assert server.sent == [], "the secret was sent"
@@ -228,32 +200,23 @@ INVALID_PROXIES = [
 ]
 
 
-@one_sample
-def test_an_invalid_proxy_is_one_line_without_its_password(main, server, monkeypatch):
-    for url in INVALID_PROXIES:
-        monkeypatch.setenv("HTTPS_PROXY", url)
-        done = main()
-        assert done.code == 1
-        assert "(invalid host name, or invalid proxy URL). " in done.failure
-        assert done.err.count("\n") == 1, url
-        assert "hunter2" not in done.err
-
-
-def test_an_exception_holds_no_password_of_a_proxy(server, monkeypatch):
+def test_an_invalid_proxy_is_explained_without_its_password(server, monkeypatch):
     program = with_retries(requests.Session())
     for url in INVALID_PROXIES:
         monkeypatch.setenv("HTTPS_PROXY", url)
         with pytest.raises(requests.RequestException) as error:
             program.get(server.reports_url)
-        assert "hunter2" not in show_all(error)
+        assert "(invalid host name, or invalid proxy URL). " in explain(error.value)
+        # What Python prints of it, with the exceptions that led to it
+        lines = traceback.format_exception(error.type, error.value, error.tb)
+        assert "hunter2" not in "".join(lines)
 
 
 @one_sample
-@pytest.mark.parametrize(("status", "tries"), [(407, 1), (403, 1), (502, TRIES)])
+@pytest.mark.parametrize(("status", "tries"), [(407, 1), (502, TRIES)])
 def test_a_proxy_that_refuses(main, proxy, status, tries):
     proxy.status = status
     done = main()
-    assert done.code == 1
     assert f": ProxyError (Tunnel connection failed: {status} " in done.failure
     assert "Check HTTPS_PROXY, its user name and password" in done.failure
     assert "hunter2" not in done.err
@@ -263,31 +226,32 @@ def test_a_proxy_that_refuses(main, proxy, status, tries):
 # Connections
 
 
-def test_one_connection_until_it_was_idle_for_a_minute(sample, client, server, clock):
-    sample.query(client, SUMMARY)
+def test_one_connection_until_it_was_idle_for_a_minute(query, server, clock):
+    query(SUMMARY)
     clock.now += 59
-    sample.query(client, SUMMARY)
+    query(SUMMARY)
     assert server.connections == 1
     clock.now += 61
-    sample.query(client, SUMMARY)
+    query(SUMMARY)
     assert server.connections == 2
     assert server.sent == ["POST"] + ["token-1"] * 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_children_of_a_fork_get_their_own_reports(sample, client, server):
+def test_children_of_a_fork_get_their_own_reports(query, server):
     def check_reports(name):
         for _ in range(5):
-            assert sample.query(client, name)["data"] == f"/reports/v2/{name}"
+            assert query(name)["data"] == f"/reports/v2/{name}"
 
     check_reports("parent")
     fork = multiprocessing.get_context("fork")
-    children = []
-    for name in ("first", "second", "third", "fourth"):
-        child = fork.Process(target=check_reports, args=(name,), daemon=True)
+    names = ("first", "second", "third", "fourth")
+    children = [
+        fork.Process(target=check_reports, args=(name,), daemon=True) for name in names
+    ]
+    for child in children:
         child.start()
-        children.append(child)
     for child in children:
         child.join(20)
         assert child.exitcode == 0
@@ -295,7 +259,7 @@ def test_children_of_a_fork_get_their_own_reports(sample, client, server):
 
 
 @one_sample
-def test_no_request_gets_the_response_to_another(sample, client, server):
+def test_no_request_gets_the_response_to_another(query, server):
     def respond_twice(connection):
         connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
         # Until the client goes away, or sends the next request.
@@ -304,52 +268,52 @@ def test_no_request_gets_the_response_to_another(sample, client, server):
 
     server.report_responses = [respond_twice]
     with pytest.raises(requests.RequestException, match="103 Early Hints"):
-        sample.query(client, "first")
-    assert sample.query(client, "second")["data"] == "/reports/v2/second"
+        query("first")
+    assert query("second")["data"] == "/reports/v2/second"
 
 
 # Threads
 
 
-def query_in_threads(sample, client):
+def query_in_threads(query):
     """Request a report in all threads at once, and return the exceptions."""
     start = threading.Barrier(THREADS, timeout=20)
 
-    def query():
+    def query_with_the_others():
         start.wait()
-        sample.query(client, SUMMARY)
+        query(SUMMARY)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        futures = [pool.submit(query) for _ in range(THREADS)]
+        futures = [pool.submit(query_with_the_others) for _ in range(THREADS)]
         return [future.exception() for future in futures]
 
 
-def test_threads_share_a_token_and_renew_it_once(sample, client, server, clock):
-    assert query_in_threads(sample, client) == [None] * THREADS
+def test_threads_share_a_token_and_renew_it_once(query, server, clock):
+    assert query_in_threads(query) == [None] * THREADS
     assert server.sent == ["POST"] + ["token-1"] * THREADS
     clock.now += 4000
-    assert query_in_threads(sample, client) == [None] * THREADS
+    assert query_in_threads(query) == [None] * THREADS
     assert server.sent[1 + THREADS :] == ["POST"] + ["token-2"] * THREADS
 
 
-def test_threads_replace_a_rejected_token_once(sample, client, server, caplog):
-    sample.query(client, SUMMARY)
+def test_threads_replace_a_rejected_token_once(query, server, caplog):
+    query(SUMMARY)
     server.valid_tokens.clear()
     # All are rejected before one of them gets a new token.
     server.rejections = threading.Barrier(THREADS, timeout=20)
-    assert query_in_threads(sample, client) == [None] * THREADS
+    assert query_in_threads(query) == [None] * THREADS
     expected = ["POST"] + ["token-1"] * THREADS + ["token-2"] * THREADS
     assert sorted(server.sent[2:]) == expected
     # Each has kept its connection.
     assert "pool is full" not in caplog.text
 
 
-def test_each_thread_tries_for_itself_if_there_is_no_token(sample, client, server):
+def test_each_thread_tries_for_itself_if_there_is_no_token(query, server):
     server.token_responses = [http(403)] * THREADS
-    errors = query_in_threads(sample, client)
+    errors = query_in_threads(query)
     assert {type(error) for error in errors} == {requests.HTTPError}
     assert server.sent == ["POST"] * THREADS
-    sample.query(client, SUMMARY)
+    query(SUMMARY)
 
 
 def test_the_token_that_was_sent_is_the_one_that_is_replaced(server):
@@ -367,29 +331,15 @@ def test_the_token_that_was_sent_is_the_one_that_is_replaced(server):
     assert server.sent == ["POST", "POST", "token-2", "POST", "token-3"]
 
 
-# Exceptions and time limits of the caller
-
-
-# Retry-After
-
-
 # Redirects
 
 
 @one_sample
 def test_a_redirect_to_an_invalid_url_is_one_line(main, server):
-    label = 70 * "a"
-    targets = [
-        "/\xe9",
-        "/two words",
-        "/control\x01",
-        "https://[x/",
-        f"https://{label}.cisco.com/",
-    ]
-    for target in targets:
+    too_long = "https://" + 70 * "a" + ".cisco.com/"
+    for target in ("/\xe9", "/two words", "/control\x01", "https://[x/", too_long):
         server.sent.clear()
         server.report_responses = [http(302, headers=[f"Location: {target}"])]
         done = main("first")
-        assert done.code == 1
-        assert re.search(r"(invalid URL: |\(invalid host name)", done.failure)
+        assert re.search(r"(redirected to |\(invalid host name)", done.failure)
         assert server.sent == ["POST", "token-1"], target

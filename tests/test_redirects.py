@@ -2,72 +2,51 @@
 
 import pytest
 import requests
-from helpers import REPORT, SECOND, SUMMARY, SUMMARY_URL, TOKEN, one_sample
+from helpers import REPORT, SUMMARY, SUMMARY_URL, TOKEN, one_sample
+
+from common.config import REPORTS_URL
+from common.session import with_retries
 
 REGION = "https://api.umbrella.com/reports.eu/v2"
 REGION_URL = f"{REGION}/{SUMMARY}"
 
 
-def test_the_detour_to_another_region_is_paid_once(sample, api):
-    api.token()
+def test_the_detour_to_another_region_is_paid_once(query, api):
+    other_url = f"{REGION}/total-requests"
     api.redirect(REGION_URL)
     api.report(REGION_URL)
-    client = sample.new()
-    for _ in range(5):
-        assert sample.query(client, SUMMARY) == REPORT
-    assert api.urls == [SUMMARY_URL] + [REGION_URL] * 5
-    assert api.sent == ["POST"] + [TOKEN] * 6
+    api.report(other_url)
+    assert query(SUMMARY) == REPORT
+    assert query(SUMMARY) == REPORT
+    assert query("total-requests") == REPORT
+    assert api.urls == [SUMMARY_URL, REGION_URL, REGION_URL, other_url]
+    assert api.sent == ["POST"] + [TOKEN] * 4
 
 
-def test_the_region_holds_for_other_end_points(sample, api):
-    api.token()
+def test_the_detour_is_paid_once_for_any_spelling_of_an_end_point(query, api):
+    sent = "activity?domains=a%20b%232"
+    api.redirect(f"{REGION}/{sent}", f"{REPORTS_URL}/{sent}")
+    api.report(f"{REGION}/{sent}")
+    query("/activity?domains=a b#2")
+    query("/activity?domains=a b#2")
+    assert len(api.urls) == 3
+
+
+def test_a_redirect_that_led_to_no_report_is_not_remembered(query, api):
     api.redirect(REGION_URL)
-    api.report(REGION_URL)
-    api.report(f"{REGION}/total-requests")
-    client = sample.new()
-    sample.query(client, SUMMARY)
-    sample.query(client, "total-requests")
-    assert api.urls[-1] == f"{REGION}/total-requests"
+    for page in ({"body": "<h1>Maintenance</h1>"}, {"status": 503}, {"status": 404}):
+        api.report(REGION_URL, **page)
+        with pytest.raises(requests.RequestException):
+            query(SUMMARY)
+    assert api.urls.count(SUMMARY_URL) == 3
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        {"status": 200, "body": "<h1>Maintenance</h1>"},
-        {"status": 503, "json": {"message": "Maintenance"}},
-        {"status": 404, "json": {"message": "Not found"}},
-    ],
-)
-def test_a_redirect_that_led_to_no_report_is_not_remembered(sample, api, page):
-    api.token()
-    api.redirect(REGION_URL)
-    api.report(SUMMARY_URL)
-    api.report(REGION_URL, **page)
-    client = sample.new()
-    with pytest.raises(requests.RequestException):
-        sample.query(client, SUMMARY)
-    assert sample.query(client, SUMMARY) == REPORT
-    assert api.urls[-1] == SUMMARY_URL
-
-
-def test_a_page_elsewhere_is_not_taken_for_a_region(sample, api):
-    api.token()
+def test_a_page_elsewhere_is_not_taken_for_a_region(query, api):
     api.redirect("https://www.cisco.com/status")
     api.report("https://www.cisco.com/status", json={"status": "maintenance"})
     api.report(SUMMARY_URL)
-    client = sample.new()
-    sample.query(client, SUMMARY)
-    assert sample.query(client, SUMMARY) == REPORT
-
-
-def test_a_token_that_the_region_rejects_is_replaced(sample, api):
-    api.token(TOKEN)
-    api.token(SECOND)
-    api.redirect(REGION_URL)
-    api.report(REGION_URL, status=401)
-    api.report(REGION_URL)
-    assert sample.query(sample.new(), SUMMARY) == REPORT
-    assert api.sent == ["POST", TOKEN, TOKEN, "POST", SECOND, SECOND]
+    query(SUMMARY)
+    assert query(SUMMARY) == REPORT
 
 
 HOSTS_OF_THE_API = [
@@ -79,14 +58,21 @@ HOSTS_OF_THE_API = [
 
 
 @one_sample
-def test_the_token_goes_along_to_the_hosts_of_the_api(sample, api):
-    api.token()
-    client = sample.new()
+def test_the_token_goes_along_to_the_hosts_of_the_api(query, api):
     for target in HOSTS_OF_THE_API:
-        api.redirect(target, status=307)
+        api.redirect(target)
         api.report(target)
-        assert sample.query(client, SUMMARY) == REPORT, target
+        assert query(SUMMARY) == REPORT, target
     assert api.sent[1:] == [TOKEN, TOKEN] * len(HOSTS_OF_THE_API)
+
+
+@one_sample
+def test_the_token_goes_along_within_one_origin(sample, api):
+    origin = "https://reports.example:8443"
+    api.redirect(f"{origin}/elsewhere", f"{origin}/v2/{SUMMARY}")
+    api.report(f"{origin}/elsewhere")
+    client = sample.new(reports_url=f"{origin}/v2")
+    assert sample.query(client, SUMMARY) == REPORT
 
 
 ELSEWHERE = [
@@ -96,6 +82,7 @@ ELSEWHERE = [
     "https://umbrella.com.evil.example/",
     "https://evilumbrella.com/",
     "https://evil.example/.cisco.com/",
+    "https://evil.example/https://api.sse.cisco.com/",
     "https://evil.example\\.cisco.com/",
     "https://api.umbrella.com\\@evil.example/",
     "https://api.umbrella.com@evil.example/",
@@ -112,29 +99,24 @@ ELSEWHERE = [
 
 
 @one_sample
-def test_any_other_redirect_is_refused_before_anything_is_sent(sample, api):
-    api.token()
-    client = sample.new()
+def test_any_other_redirect_is_refused_before_anything_is_sent(query, api):
     for target in ELSEWHERE:
         api.redirect(target)
         with pytest.raises(requests.RequestException, match="redirected to"):
-            sample.query(client, SUMMARY)
+            query(SUMMARY)
     assert set(api.urls) == {SUMMARY_URL}
     assert len(api.urls) == len(ELSEWHERE)
 
 
-@pytest.mark.parametrize("status", [302, 307])
-def test_a_secret_is_never_redirected(sample, api, status):
+def test_plain_http_is_for_this_machine_alone():
+    with pytest.raises(requests.exceptions.InvalidSchema):
+        with_retries(requests.Session()).get("http://api.sse.cisco.com/")
+
+
+def test_a_secret_is_never_redirected(query, api_without_token):
     target = "https://api.umbrella.com/auth/v2/token"
-    api.token_response(status=status, headers={"Location": target})
-    with pytest.raises(requests.RequestException, match="which is not followed"):
-        sample.query(sample.new(), SUMMARY)
-    assert api.sent == ["POST"]
-
-
-@one_sample
-def test_redirects_in_a_circle_come_to_an_end(sample, api):
-    api.token()
-    api.redirect(SUMMARY_URL)
-    with pytest.raises(requests.TooManyRedirects):
-        sample.query(sample.new(), SUMMARY)
+    for status in (302, 307):
+        api_without_token.token_response(status=status, headers={"Location": target})
+        with pytest.raises(requests.RequestException, match="which is not followed"):
+            query(SUMMARY)
+    assert api_without_token.sent == ["POST", "POST"]

@@ -73,9 +73,6 @@ class LocalServer(socketserver.ThreadingTCPServer):
         return self
 
     def __exit__(self, *args):
-        self.stop()
-
-    def stop(self):
         self.shutdown()
         self.server_close()
 
@@ -113,9 +110,8 @@ class ApiServer(LocalServer):
 
     def __init__(self):
         super().__init__(ApiHandler)
-        self.url = f"https://localhost:{self.port}"
-        self.token_url = f"{self.url}/auth/v2/token"
-        self.reports_url = f"{self.url}/reports/v2"
+        self.token_url = f"https://localhost:{self.port}/auth/v2/token"
+        self.reports_url = f"https://localhost:{self.port}/reports/v2"
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(CERTIFICATE)
         self.lock = threading.Lock()
