@@ -108,6 +108,12 @@ def test_any_other_redirect_is_refused_before_anything_is_sent(query, api):
     assert len(api.urls) == len(ELSEWHERE)
 
 
+def test_a_server_on_this_machine_does_not_lead_elsewhere(api):
+    api.redirect("https://evil.example/", "http://127.0.0.1:1/")
+    with pytest.raises(requests.RequestException, match="which is not followed"):
+        with_retries(requests.Session()).get("http://127.0.0.1:1/")
+
+
 def test_plain_http_is_for_this_machine_alone():
     with pytest.raises(requests.exceptions.InvalidSchema):
         with_retries(requests.Session()).get("http://api.sse.cisco.com/")
