@@ -188,7 +188,7 @@ class Sandbox(socketserver.ThreadingTCPServer):
             rows = activity(rows, parameters, self.seconds_per_row)
         offset = int(parameters["offset"])
         page = itertools.islice(rows, offset, offset + int(parameters["limit"]))
-        return 200, {"meta": report["meta"], "data": list(page)}
+        return 200, {**report, "data": list(page)}
 
 
 def localhost_has_ipv4() -> bool:
@@ -240,7 +240,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a request for a report, if its token is good."""
         token = self.find_token()
         path, _, query = self.path.partition("?")
-        found = re.fullmatch(r"/reports(\.eu|\.us)?/v2/(.*)", path)
+        found = re.fullmatch(r"/reports(\.eu)?/v2/(.*)", path)
 
         if token is None or token.revoked:
             self.respond(401, {"meta": {}, "data": {"error": "unauthorized"}})
