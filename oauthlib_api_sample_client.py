@@ -77,7 +77,7 @@ class SecureAccessAPI:
         """Return the report of an end point such as "summary?from=-1days&to=now".
 
         It is {"meta": {}, "data": ...}. Raises requests.RequestException: HTTPError
-        for a response with an error status, others where there is none of use.
+        for a response with an error status, others if there is no usable response.
         """
         base = self.reports_url
         url = report_url(base, end_point)
@@ -87,7 +87,7 @@ class SecureAccessAPI:
             oauth = self.renew(None)
         try:
             response = oauth.get(url)
-            # The server may also reject the token: 401, or 400 invalid_request.
+            # The server may reject the token: 401, or 400 invalid_request.
             rejected = token_rejected(response)
         except TokenExpiredError:
             # The session knows the lifetime of its token. It has sent nothing.
@@ -101,7 +101,7 @@ class SecureAccessAPI:
         return report
 
     def renew(self, old_session: OAuth2Session | None) -> Any:
-        """Return the session that replaces one whose token is no longer valid.
+        """Return the OAuth2Session that replaces one whose token is no longer valid.
 
         This flow has no refresh token: to refresh is to request a new access token.
         """

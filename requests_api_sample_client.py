@@ -70,7 +70,7 @@ class secureAccessAPI:
         token["expires_at"] = time.time() + lifetime
         log.info("Token: %s", {**token, "access_token": "..."})
         self.access_token = token["access_token"]
-        # It is renewed when nearly expired, after nine tenths of its lifetime.
+        # Nine tenths of the lifetime: renew it before it expires.
         self.access_token_expiration = token["expires_at"] - lifetime / 10
         return self.access_token
 
@@ -91,7 +91,7 @@ def refreshToken(decorated: Callable[..., Any]) -> Callable[..., Any]:
             return decorated(api, *args, **kwargs)
         except requests.HTTPError as error:
             response = error.response
-            # The server may also reject the token: 401, or 400 invalid_request.
+            # The server may reject the token: 401, or 400 invalid_request.
             if response is None or not token_rejected(response):
                 raise
             sent = response.request.headers.get("Authorization")
@@ -109,7 +109,7 @@ def callSecureAccessApi(api: secureAccessAPI, path: str) -> dict[str, Any]:
     """Return the report of an end point such as "summary?from=-1days&to=now".
 
     It is {"meta": {}, "data": ...}. Raises requests.RequestException: HTTPError
-    for a response with an error status, others where there is none of use.
+    for a response with an error status, others if there is no usable response.
     """
     base = api.reports_url
     api_headers = {"Authorization": "Bearer " + api.access_token}

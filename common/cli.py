@@ -14,9 +14,7 @@ import requests
 from .config import REPORTS_URL, TOKEN_URL, SettingsError
 from .errors import explain
 
-# The error of a write to stdout once a reader such as head has seen enough.
-CLOSED_PIPE = errno.EINVAL if os.name == "nt" else errno.EPIPE
-END_POINT = "summary?from=-1days&to=now"
+SUMMARY = "summary?from=-1days&to=now"
 EPILOG = f"""\
 environment variables:
   API_KEY      Secure Access API key (required)
@@ -39,8 +37,8 @@ def end_points(description: str | None) -> list[str]:
     parser.add_argument(
         "END_POINT",
         nargs="*",
-        default=[END_POINT, END_POINT],
-        help=f'report, relative to REPORTS_URL (default: "{END_POINT}", '
+        default=[SUMMARY, SUMMARY],
+        help=f'report, relative to REPORTS_URL (default: "{SUMMARY}", '
         "twice to show that the token is reused)",
     )
     return list(parser.parse_args().END_POINT)
@@ -49,37 +47,47 @@ def end_points(description: str | None) -> list[str]:
 def run(main: Callable[[], int | None]) -> int:
     """Run a command and return its exit code, after one line on stderr if it failed.
 
-    It is what `main` returns, 1 for a failure of the API or a closed pipe, 2 for one of
-    the settings, 130 for Ctrl-C. Any other exception is the program's own.
+    The exit code is what `main` returns; 1 after a failure of the API or a closed pipe,
+    2 after wrong settings, 130 after Ctrl-C. Any other exception is the program's own.
     """
     if hasattr(sys.stdout, "reconfigure"):
         # Escape what a terminal cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
     show_log(main.__module__)
+    code = exit_code_of(main)
+    if not flush_stdout() and code == 0:
+        return 1
+    return code
+
+
+def exit_code_of(main: Callable[[], int | None]) -> int:
     try:
-        code = main() or 0
+        return main() or 0
     except SettingsError as error:
         print(error, file=sys.stderr)
-        code = 2
+        return 2
     except requests.RequestException as error:
         print(explain(error), file=sys.stderr)
-        code = 1
+        return 1
     except KeyboardInterrupt:
-        code = 130
-    except OSError as error:
-        if error.errno != CLOSED_PIPE:
+        return 130
+    except BrokenPipeError:
+        # A reader such as head has seen enough.
+        return 1
+    except OSError:
+        # On Windows, that is an invalid argument. Anything else is the program's own.
+        if flush_stdout():
             raise
-        code = 1
-    if not flush_stdout() and code == 0:
-        code = 1
-    return code
+        return 1
 
 
 def show_log(name: str) -> None:
     """Show the messages of a program and of this package on stderr.
 
-    A program that sets up logging itself, as by logging.basicConfig, is left alone.
+    A program that has set up logging, as by logging.basicConfig, is left alone.
     """
+    if logging.getLogger().handlers:
+        return
     logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger(__package__).setLevel(logging.INFO)
     # This handler takes the messages that no other handler takes.
@@ -93,7 +101,7 @@ def flush_stdout() -> bool:
     try:
         sys.stdout.flush()
     except OSError as error:
-        if error.errno != CLOSED_PIPE:
+        if error.errno not in (errno.EPIPE, errno.EINVAL):
             raise
         # The flush at exit would fail too: see "Note on SIGPIPE" in Python's docs.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,9 +1,8 @@
-"""One line for the user, of any exception of requests: the cause, and what to do."""
+"""One line for the user, for any exception of requests: the cause, and what to do."""
 
 from __future__ import annotations
 
 import base64
-import os
 import re
 from http.client import BadStatusLine
 from typing import Any
@@ -25,18 +24,18 @@ TOKEN_REMEDIES = {
 }
 REPORT_REMEDIES = {
     400: 'Check the parameters: "from" and "to" are -7days, now, or milliseconds since '
-    "the epoch, and lists need a limit. In a shell, put quotation marks around it all.",
+    "the epoch, and lists need a limit. In a shell, quote the whole end point.",
     401: "A new token was rejected too: "
     "check that TOKEN_URL and REPORTS_URL belong together.",
     403: "The API key has expired, or lacks a scope: Reports > Granular Events for "
-    "activity, Reports > Utilities for identities, else Reports > Aggregations.",
+    "activity, Reports > Utilities for identities, otherwise Reports > Aggregations.",
     404: "Check the spelling of the end point, and REPORTS_URL.",
     429: "An organization is allowed about 5 reports a second: wait, then try again.",
 }
 
 
 def explain(error: requests.RequestException) -> str:
-    """Return the line for the user: what failed, where, why, and what to do.
+    """Return the line for a failed request to this API: what, where, why, what to do.
 
     It holds neither the secret nor the token of the request.
     """
@@ -89,7 +88,7 @@ def remedy_for_status(response: requests.Response) -> str:
 
 
 def remedy_without_response(error: requests.RequestException) -> str:
-    """Return what to do where no response came, or none of use."""
+    """Return what to do if there is no usable response."""
     if getattr(root_cause(error), "filename", None):
         return "Check this file, and the environment variable that names it."
     if isinstance(error, ProxyError):
@@ -99,8 +98,8 @@ def remedy_without_response(error: requests.RequestException) -> str:
         )
     if isinstance(error, SSLError):
         return (
-            f"Check the URL, the certificates in {ca_bundle_variable()} and this "
-            "machine's clock; see Troubleshooting in README.md."
+            "Check the URL, the certificates in REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, "
+            "and this machine's clock; see Troubleshooting in README.md."
         )
     if isinstance(error, (requests.ReadTimeout, ChunkedEncodingError)):
         return "Try again; for a report, use a shorter period or a smaller limit."
@@ -112,13 +111,6 @@ def remedy_without_response(error: requests.RequestException) -> str:
     )
 
 
-def ca_bundle_variable() -> str:
-    """Return the name of the variable that names the CA certificates."""
-    if not os.environ.get("REQUESTS_CA_BUNDLE") and os.environ.get("CURL_CA_BUNDLE"):
-        return "CURL_CA_BUNDLE"
-    return "REQUESTS_CA_BUNDLE"
-
-
 def hide_credentials(text: str, request: Any) -> str:
     """Return text without the token, or the key and secret, of a request."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
@@ -127,7 +119,7 @@ def hide_credentials(text: str, request: Any) -> str:
         # Both halves, since a key and a secret may have been swapped.
         hidden += base64.b64decode(credentials).decode("latin-1").split(":", 1)
     for credential in hidden:
-        # A shorter one is for a test, and might be part of any other word.
+        # A shorter one is a test value, and may occur inside ordinary words.
         if len(credential) >= 8:
             text = text.replace(credential, "...")
     return text

@@ -1,4 +1,4 @@
-"""What this API asks of a session: time limits, retries, redirects with the token."""
+"""What a session needs for this API: time limits, retries, redirects with the token."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ from .errors import hide_credentials, one_line, root_cause, system_words
 
 TIMEOUT = (6.05, 30.0)  # seconds to connect, and between two pieces of a response
 BACKOFF = (0.5, 1, 2)  # seconds before each retry, give or take half of them
-RETRY_AFTER_MAX = 30  # seconds; a server that asks for more is not waited for
+RETRY_AFTER_MAX = 30  # seconds; if a server asks for more, give up
 IDLE_MAX = 60  # seconds, after which a firewall may have forgotten a connection
 
 RETRY_STATUSES = (429, 500, 502, 503, 504)
 RETRY_ERRORS = (requests.ConnectionError, ReadTimeout, ChunkedEncodingError)
 
-# Hosts of Cisco: the API redirects to the region of the data, as at api.umbrella.com.
+# Cisco's hosts: the API redirects to the region that holds the data, such as
+# https://api.umbrella.com/reports.eu/v2.
 CISCO_HOST = re.compile(r"https://([a-z0-9-]+\.)+(cisco|umbrella)\.com(:443)?/", re.I)
 # Parsers of URLs differ, so a redirect must be plain: printable ASCII, an absolute URL
 # or a path, and no path that begins with "//", since that is another host.
@@ -55,8 +56,9 @@ def with_retries(session: AnySession) -> AnySession:
     # Plain http is for a server on this machine alone.
     for prefix in ("https://", "http://127.0.0.1:", "http://localhost:"):
         session.mount(prefix, adapter)
-    # Without an auth of its own, a session sends a password of ~/.netrc for the token.
-    session.auth = lambda request: request
+    # Without an auth of its own, a session sends a password of ~/.netrc in place of
+    # the token.
+    session.auth = session.auth or (lambda request: request)
 
     def rebuild_auth(prepared_request: Any, response: requests.Response) -> None:
         """Refuse a redirect, or keep the token, which requests might drop."""
@@ -93,7 +95,7 @@ def redirected_base(response: requests.Response, base: str) -> str:
     """Return the base URL under which a report was found, perhaps another region's."""
     if not response.history:
         return base
-    end_point = response.history[0].url[len(base) :]
+    end_point = response.history[0].url[len(base.rstrip("/")) :]
     if not response.url.endswith(end_point):
         return base
     return response.url[: -len(end_point)]
@@ -113,7 +115,8 @@ class RetryAdapter(HTTPAdapter):
         kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT
         try:
             response = self._send_with_retries(request, *args, **kwargs)
-        except InvalidSchema:  # a ValueError too
+        except InvalidSchema:
+            # For want of PySocks. It is a ValueError too, but shows no password.
             raise
         except ValueError:
             # Not the original words and causes: the password of a proxy may be there.
@@ -192,7 +195,7 @@ def retry_may_help(error: requests.RequestException, waited: float) -> bool:
         return isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
     if isinstance(cause, socket.gaierror):
         return cause.errno == socket.EAI_AGAIN
-    # A file of ours, with certificates or for SSLKEYLOGFILE.
+    # A local file, of certificates or for SSLKEYLOGFILE.
     if isinstance(cause, OSError) and cause.filename:
         return False
     # The words are all that http.client tells of a proxy that refuses (403, 407).

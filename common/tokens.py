@@ -63,7 +63,7 @@ def token_rejected(response: Response) -> bool:
     """Return whether the server rejected the token of a request for a report.
 
     It answers 401 if the token was revoked, 400 "invalid_request" if it has expired.
-    Source: Cisco's documentation of Secure Access and of Umbrella, its twin.
+    Source: Cisco's documentation of Secure Access and of Umbrella, its sister product.
     """
     if response.status_code == 400:
         return b'"invalid_request"' in response.content

@@ -134,6 +134,15 @@ def test_a_reader_that_has_gone_before_a_failure(capsys):
     assert "ConnectionError (no route)" in capsys.readouterr().err
 
 
+def test_a_reader_that_has_gone_on_windows():
+    def main():
+        print("report")
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    with stdout_without_reader():
+        assert run_here(main) == 1
+
+
 def test_a_full_disk_is_no_reader_that_has_gone(monkeypatch):
     full = OSError(errno.ENOSPC, "No space left on device")
     stdout = Mock(closed=False, flush=Mock(side_effect=full))
@@ -142,6 +151,7 @@ def test_a_full_disk_is_no_reader_that_has_gone(monkeypatch):
         run_here(lambda: None)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no BrokenPipeError there")
 def test_a_reader_that_has_seen_enough_of_a_long_report(capsys):
     with stdout_without_reader():
         assert run_here(lambda: print("report " * 10000)) == 1

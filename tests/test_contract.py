@@ -128,13 +128,6 @@ def test_the_error_of_a_new_token_has_no_other_error_as_its_context(query, api):
 
 
 @one_sample
-def test_slashes_where_a_base_and_an_end_point_meet(sample, api):
-    api.report()
-    client = sample.new(reports_url=f"{REPORTS_URL}/")
-    assert sample.query(client, f"/{SUMMARY}") == REPORT
-
-
-@one_sample
 def test_a_number_sign_is_part_of_the_end_point(query, api):
     api.report(f"{REPORTS_URL}/activity?identity=floor%232&limit=5")
     assert query("activity?identity=floor#2&limit=5") == REPORT

@@ -23,7 +23,7 @@ REFUSED_TOKENS = [
     (429, "Slow", "429 Too Many Requests (Slow)", TOKEN_REMEDIES[429]),
     (500, "Oh", "500 Internal Server Error (Oh)", TRY_LATER),
 ]
-# As of a token that has expired
+# As of a token that has expired.
 INVALID = '{"error": "invalid_request"}'
 REFUSED_REPORTS = [
     (400, "Odd", "400 Bad Request (Odd)", REPORT_REMEDIES[400]),
@@ -133,15 +133,6 @@ def test_a_password_in_a_url_is_not_shown():
     assert "from https://host/reports: " in line
     assert "(no way to http://proxy:3128/)" in line
     assert "hush" not in line
-
-
-def test_the_variable_that_names_the_certificates_is_named(monkeypatch):
-    error = requests.exceptions.SSLError("untrusted")
-    assert "in REQUESTS_CA_BUNDLE and" in explain(error)
-    monkeypatch.setenv("CURL_CA_BUNDLE", "bundle.pem")
-    assert "in CURL_CA_BUNDLE and" in explain(error)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "bundle.pem")
-    assert "in REQUESTS_CA_BUNDLE and" in explain(error)
 
 
 def test_an_exception_without_words_shows_its_class():

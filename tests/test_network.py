@@ -140,7 +140,7 @@ def test_a_handshake_that_always_fails(main, server):
     server.handshake_problems = dict.fromkeys(range(1, TRIES + 1), close_after_hello)
     done = main()
     assert done.err.count("Trying again") == TRIES - 1
-    assert re.search(r"\([\w -]*(EOF|reset|closed)[\w ]*\)", done.failure)
+    assert re.search(r"\([\w -]*(EOF|eof|reset|closed)[\w ]*\)", done.failure)
     assert server.sent == [], "more tries than announced"
 
 
@@ -207,7 +207,7 @@ def test_an_invalid_proxy_is_explained_without_its_password(server, monkeypatch)
         with pytest.raises(requests.RequestException) as error:
             program.get(server.reports_url)
         assert "(invalid host name, or invalid proxy URL). " in explain(error.value)
-        # What Python prints of it, with the exceptions that led to it
+        # What Python prints of it, with the exceptions that led to it.
         lines = traceback.format_exception(error.type, error.value, error.tb)
         assert "hunter2" not in "".join(lines)
 

@@ -78,7 +78,7 @@ def test_the_blocks_are_those_of_the_script(name):
     source_lines = iter(source.splitlines())
     shown = "".join(blocks("python", section(f"Python `{name}` Client Example")))
     for line in shown.splitlines():
-        # In the same order, since each search goes on where the last one ended
+        # In the same order, since each search goes on where the last one ended.
         assert not line or line in source_lines, line
 
 
@@ -169,7 +169,7 @@ def pattern_of(line):
     return re.sub(r"[0-9]{5,}(\\\.[0-9]+)?", "[0-9.]+", pattern)
 
 
-# Scenario, what a plain client gets, what the scripts print
+# Scenario, what a plain client gets, what the scripts print.
 TABLE = re.findall(
     r"^\| `(\S+)` \|[^|]*\| `(.*)` \| (.*) \|$",
     section("See it fail, see it recover"),

@@ -23,12 +23,13 @@ def test_the_detour_to_another_region_is_paid_once(query, api):
     assert api.sent == ["POST"] + [TOKEN] * 4
 
 
-def test_the_detour_is_paid_once_for_any_spelling_of_an_end_point(query, api):
+def test_the_detour_is_paid_once_for_any_spelling_of_the_urls(sample, api):
     sent = "activity?domains=a%20b%232"
     api.redirect(f"{REGION}/{sent}", f"{REPORTS_URL}/{sent}")
     api.report(f"{REGION}/{sent}")
-    query("/activity?domains=a b#2")
-    query("/activity?domains=a b#2")
+    client = sample.new(reports_url=f"{REPORTS_URL}//")
+    sample.query(client, "/activity?domains=a b#2")
+    sample.query(client, "/activity?domains=a b#2")
     assert len(api.urls) == 3
 
 

@@ -94,7 +94,7 @@ def test_a_report_needs_a_token(sandbox):
 
 # Reports
 
-# The required fields in the vendor's description
+# The required fields in the vendor's description.
 FIELDS = {
     "summary": """applications applicationsallowed applicationsblocked categories
         domains files filetypes identities identitytypes policycategories
@@ -349,13 +349,6 @@ def test_nothing_answers_after_the_block_and_the_port_is_free():
             assert body(request_token(again))
 
 
-def test_the_environment_leads_past_proxies_and_allows_plain_http(sandbox):
-    environment = sandbox.environment()
-    assert environment["NO_PROXY"] == "127.0.0.1,localhost"
-    assert environment["OAUTHLIB_INSECURE_TRANSPORT"] == "1"
-    assert "OAUTHLIB_INSECURE_TRANSPORT" not in os.environ
-
-
 def test_the_package_works_from_a_zip_file(tmp_path, monkeypatch):
     library = shutil.make_archive(str(tmp_path / "library"), "zip", ROOT, "common")
     monkeypatch.setenv("PYTHONPATH", library)
@@ -417,7 +410,7 @@ def test_a_port_that_is_taken_is_one_line(sandbox):
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("SIGTERM", 128 + 15), ("SIGINT", 130), ("SIGKILL", 128 + 9)],
+    [("SIGTERM", 128 + 15), ("SIGKILL", 128 + 9)],
 )
 def test_the_command_ends_with_the_sandbox(tmp_path, name, code):
     script = tmp_path / "script.py"
@@ -427,9 +420,29 @@ def test_the_command_ends_with_the_sandbox(tmp_path, name, code):
     with start(str(script)) as process:
         pid = int(process.stdout.readline())
         os.kill(pid if name == "SIGKILL" else process.pid, getattr(signal, name))
-        # The end of its output, which the script shares
+        # The end of its output, which the script shares.
         assert process.communicate(timeout=10)[0] == ""
     assert process.returncode == code
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no Ctrl-C for one process alone")
+def test_ctrl_c_is_left_to_the_command(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "try:\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(5)\n"
+    )
+    with start(str(script)) as process:
+        pid = int(process.stdout.readline())
+        # A terminal sends it to both.
+        process.send_signal(signal.SIGINT)
+        os.kill(pid, signal.SIGINT)
+        process.communicate(timeout=10)
+    assert process.returncode == 5
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no Ctrl-C for one process alone")

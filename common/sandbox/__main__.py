@@ -70,7 +70,7 @@ def main() -> int:
         if command:
             return run(command, sandbox.environment())
         serve(sandbox.environment())
-    return 128 + signal.SIGINT if command else 0
+    return 0
 
 
 def run(command: list[str], environment: dict[str, str]) -> int:
@@ -83,9 +83,11 @@ def run(command: list[str], environment: dict[str, str]) -> int:
         print(f"there is no command {command[0]!r}", file=sys.stderr)
         return 127
 
+    # Ctrl-C reaches the command as well, which may take its time to end.
+    signal.signal(signal.SIGINT, lambda *_: None)
     code = subprocess.call([program, *command[1:]], env={**os.environ, **environment})
     if code < 0:
-        # The negative number of the signal that ended it
+        # The negative number of the signal that ended it.
         return 128 - code
     return code
 
@@ -95,12 +97,11 @@ def serve(environment: dict[str, str]) -> None:
     for name, value in environment.items():
         line = f"export {name}={shlex.quote(value)}"
         if os.name == "nt":
-            # For PowerShell
+            # For PowerShell.
             line = f"$env:{name} = '{value}'"
         print(line)
     print(
-        "# Paste these lines into another terminal, and run scripts there. "
-        "Ctrl-C ends the sandbox.",
+        "# Paste these lines into another terminal. Ctrl-C ends the sandbox.",
         flush=True,
     )
     time.sleep(1_000_000)

@@ -8,20 +8,20 @@ from datetime import datetime, timezone
 from typing import Any, Dict, Iterator
 from urllib.parse import parse_qsl
 
-# The end points that have one kind of activity only
+# The end points that have one kind of activity only.
 KINDS = {
     "activity/dns": "dns",
     "activity/proxy": "proxy",
     "activity/firewall": "firewall",
 }
 
-# The parameters that filter activity, and the field of a row that they look at
+# The parameters that filter activity, and the field of a row that they look at.
 FILTERS = {"verdict": "verdict", "domains": "domain", "type": "type"}
 
-# What the parameters that choose a page may be
+# What the parameters that choose a page may be.
 PAGE_RANGES = {"limit": range(1, 5001), "offset": range(10001)}
 
-# In milliseconds
+# In milliseconds.
 UNITS = {"minutes": 60_000, "hours": 3_600_000, "days": 86_400_000}
 
 Row = Dict[str, Any]
@@ -38,7 +38,7 @@ def required_scope(end_point: str) -> str:
 def read_parameters(end_point: str, query: str) -> Parameters:
     parameters = {"from": "", "to": "", "limit": "", "offset": "0"}
     if end_point == "top-destinations":
-        # The one report that requires an offset
+        # The one report that requires an offset.
         parameters["offset"] = ""
     parameters.update(parse_qsl(query, keep_blank_values=True))
     # Not a parameter of the API: activity/dns is activity, filtered by type.

@@ -36,10 +36,10 @@ API_KEY = "sandbox-key"
 API_SECRET = "sandbox-secret"
 CREDENTIALS = base64.b64encode(f"{API_KEY}:{API_SECRET}".encode()).decode()
 
-# What may be a token, besides the secret; both are hidden.
+# The secret, and anything that may be a token: hidden in the lines.
 SECRETS = re.compile(f"{API_SECRET}|[^/?&=, ]{{32,}}")
 
-# Not that of this package, whose messages commands show
+# Not a logger of this package: run() would show its messages.
 log = logging.getLogger("sandbox")
 
 
@@ -91,7 +91,7 @@ class Sandbox(socketserver.ThreadingTCPServer):
         self.scenario = scenario
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.region_url = f"http://localhost:{self.server_address[1]}/reports.eu/v2"
-        # Not read by open(), so that a zip file of this package serves too
+        # Not read by open(), so that a zip file of this package serves too.
         content = pkgutil.get_data(__package__, "reports.json") or b""
         self.reports: dict[str, Any] = json.loads(content)
         self.seconds_per_row: float = 300
@@ -111,7 +111,7 @@ class Sandbox(socketserver.ThreadingTCPServer):
             # It may be closed already.
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        # Waits for the threads that serve the connections
+        # Waits for the threads that serve the connections.
         self.server_close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -158,7 +158,7 @@ class Sandbox(socketserver.ThreadingTCPServer):
         access_token = encoded.decode().replace("=", "")
 
         name = f"token {next(self.token_numbers)}"
-        # A little lenient, but by less than a report takes in the scenario expiry
+        # A little lenient, but by less than a report takes in the scenario expiry.
         expires_at = time.time() + lifetime + 0.5
         self.tokens[access_token] = Token(name, scopes, expires_at)
         return {
@@ -201,16 +201,16 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Sandbox
 
-    # Keeps the connection for further requests
+    # Keeps the connection for further requests.
     protocol_version = "HTTP/1.1"
 
     # Head and body of a response are two writes.
     disable_nagle_algorithm = True
 
-    # Seconds that a client may keep silent
+    # Seconds that a client may keep silent.
     timeout = 10
 
-    # What the line of a request says of its token or organization
+    # What the line of a request says of its token or organization.
     client = ""
 
     def do_POST(self) -> None:
@@ -322,7 +322,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command:
             line = f"{self.command} {self.path}{self.client}"
         line = SECRETS.sub("...", f"{line} -> {code}")
-        # No control characters for the terminal
+        # No control characters for the terminal.
         line = line.encode("unicode_escape").decode()
         self.server.requests.append(line)
         log.info(line)
