@@ -64,7 +64,7 @@ class SecureAccessAPI:
         client = BackendApplicationClient(client_id=self.client_id)
         # A new session for each token: other threads may still use the old one.
         oauth = with_retries(OAuth2Session(client=client))
-        # fetch_token() takes any response for a token, so check_token() sees it first.
+        # fetch_token() does not check the response, so check_token() sees it first.
         oauth.register_compliance_hook("access_token_response", check_token)
         token: dict[str, Any] = oauth.fetch_token(
             token_url=self.token_url, auth=self.auth, headers=self.token_headers

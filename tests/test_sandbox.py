@@ -377,7 +377,7 @@ def test_a_script_gets_the_environment_and_its_own_options(tmp_path, monkeypatch
         "import os, sys\nprint(sys.argv[1:], [os.environ['ORG_ID']])\nsys.exit(7)\n"
     )
     with start(str(script), "a b", "--port") as process:
-        assert process.communicate(timeout=10) == ("['a b', '--port'] ['']\n", "")
+        assert process.communicate(timeout=10) == ("['a b', '--port'] ['77']\n", "")
     assert process.returncode == 7
 
 

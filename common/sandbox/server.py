@@ -130,7 +130,6 @@ class Sandbox(socketserver.ThreadingTCPServer):
             "API_SECRET": API_SECRET,
             "TOKEN_URL": f"{self.url}/auth/v2/token",
             "REPORTS_URL": f"{self.url}/reports/v2",
-            "ORG_ID": "",
             # Otherwise oauthlib refuses plain http.
             "OAUTHLIB_INSECURE_TRANSPORT": "1",
             # requests looks at the second one first.
