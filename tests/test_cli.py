@@ -117,6 +117,12 @@ def test_a_missing_file_ends_in_a_traceback_and_no_row_is_lost(run_program, tmp_
     assert rows.read_text().split()[-1] == "25"
 
 
+def test_a_missing_file_ends_in_a_traceback_in_a_notebook_too(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with pytest.raises(FileNotFoundError):
+        run_here(lambda: os.stat("missing.csv"))
+
+
 # Output
 
 

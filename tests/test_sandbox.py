@@ -164,12 +164,6 @@ def test_an_unknown_end_point_is_told_those_there_are(sandbox):
     assert body(get(sandbox, "../../nonsense"), 404)
 
 
-def test_the_data_of_one_sandbox_may_be_changed(sandbox):
-    with Sandbox() as changed:
-        changed.reports["total-requests"]["data"]["count"] = 7
-        assert data(changed, "total-requests") != data(sandbox, "total-requests")
-
-
 # The store of activity
 
 
