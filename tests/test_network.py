@@ -161,7 +161,7 @@ def test_a_silent_server_is_asked_once(main, server, monkeypatch, response):
     monkeypatch.setattr(session, "TIMEOUT", (5, 0.1))
     server.token_responses = [response]
     done = main()
-    assert re.search(r"\(.*timed out.*\)\. ", done.failure)
+    assert re.search(r"\(.*timed out.*\)\. Try again; ", done.failure)
     assert done.err.count("\n") == 1, "asked again"
 
 
