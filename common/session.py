@@ -47,9 +47,9 @@ log = logging.getLogger(__name__)
 def with_retries(session: AnySession) -> AnySession:
     """Give a session time limits, retries, and redirects with the token; return it.
 
-    All that it raises for a request is a requests.RequestException. It may send any
-    request more than once, so do not use it for one that must not be repeated, nor for
-    a body that is a file.
+    Its former adapters and auth are dropped. All that it raises for a request is a
+    requests.RequestException. It may send any request more than once, so do not use it
+    for one that must not be repeated, nor for a body that is a file.
     """
     adapter = RetryAdapter(pool_maxsize=32)  # connections kept, one for each thread
     session.adapters.clear()
@@ -57,8 +57,8 @@ def with_retries(session: AnySession) -> AnySession:
     for prefix in ("https://", "http://127.0.0.1:", "http://localhost:"):
         session.mount(prefix, adapter)
     # Without an auth of its own, a session sends a password of ~/.netrc in place of
-    # the token.
-    session.auth = session.auth or (lambda request: request)
+    # the token. One that it had is dropped: a redirect would carry it elsewhere.
+    session.auth = lambda request: request
 
     def rebuild_auth(prepared_request: Any, response: requests.Response) -> None:
         """Refuse a redirect, or keep the token, which requests might drop."""

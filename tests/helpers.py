@@ -123,14 +123,13 @@ def credentials_of(request):
     return credentials
 
 
-def run(*arguments, stdout=PIPE, stderr=PIPE, cwd=ROOT, env=None):
+def run(*arguments, stdout=PIPE, stderr=PIPE, cwd=ROOT):
     """Run this Python at the top of the repository, as a user does."""
     done = subprocess.run(
         [sys.executable, *arguments],
         stdout=stdout,
         stderr=stderr,
         cwd=cwd,
-        env=env,
         text=True,
         timeout=60,
     )

@@ -36,14 +36,14 @@ def run_here(main):
 
 
 @pytest.fixture
-def run_program(tmp_path):
+def run_program(tmp_path, monkeypatch):
     """Return a function that runs a program in a process of its own."""
 
     def run_with(*lines, **options):
         file = tmp_path / "program.py"
         file.write_text(PROGRAM.format("\n    ".join(lines)))
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return run(str(file), env=environment, **options)
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        return run(file, **options)
 
     return run_with
 
@@ -228,6 +228,13 @@ def test_after_basic_config_a_message_is_shown_once(capsys):
 
     run_here(main)
     assert capsys.readouterr().err == "INFO:test_cli:started\n"
+
+
+def test_a_level_is_left_alone_once_logging_is_set_up(monkeypatch):
+    monkeypatch.setattr(log, "level", logging.ERROR)
+    # With the handlers of pytest, as with those of basicConfig.
+    cli.run(lambda: None)
+    assert log.level == logging.ERROR
 
 
 def test_a_program_with_a_log_of_its_own_is_left_alone(monkeypatch, capsys, caplog):
