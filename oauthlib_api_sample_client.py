@@ -24,8 +24,8 @@ from requests_oauthlib import OAuth2Session
 
 from common.cli import end_points, run
 from common.config import load_settings
-from common.session import redirected_base, report_url, with_retries
-from common.tokens import check_token, read_json, token_rejected
+from common.responses import check_token, read_report, token_rejected
+from common.session import report_url, with_retries
 
 log = logging.getLogger(__name__)
 # At DEBUG, this library logs the secret and the token.
@@ -59,7 +59,8 @@ class SecureAccessAPI:
     def GetToken(self) -> dict[str, Any]:
         """Request an access token (RFC 6749, section 4.4), and keep it in a session.
 
-        Raises requests.RequestException.
+        Raises requests.RequestException, and InsecureTransportError of oauthlib if
+        token_url is not https.
         """
         client = BackendApplicationClient(client_id=self.client_id)
         # A new session for each token: other threads may still use the old one.
@@ -78,9 +79,10 @@ class SecureAccessAPI:
 
         It is {"meta": {}, "data": ...}. Raises requests.RequestException: HTTPError
         for a response with an error status, others if there is no usable response.
+        Raises what GetToken raises, and TokenExpiredError of oauthlib if a new token
+        expires before it is used.
         """
-        base = self.reports_url
-        url = report_url(base, end_point)
+        url = report_url(self.reports_url, end_point)
         # Another thread may replace the session: renew() must know which one was used.
         oauth = self.oauth
         if oauth is None:
@@ -95,10 +97,7 @@ class SecureAccessAPI:
         if rejected:
             response = self.renew(oauth).get(url)
         response.raise_for_status()
-        report = read_json(response)
-        # The data may be in another region: ask there from now on.
-        self.reports_url = redirected_base(response, base)
-        return report
+        return read_report(response)
 
     def renew(self, old_session: OAuth2Session | None) -> Any:
         """Return the OAuth2Session that replaces one whose token is no longer valid.

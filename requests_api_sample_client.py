@@ -21,8 +21,8 @@ import requests
 
 from common.cli import end_points, run
 from common.config import load_settings
-from common.session import redirected_base, report_url, with_retries
-from common.tokens import check_token, read_json, token_rejected
+from common.responses import check_token, read_report, token_rejected
+from common.session import report_url, with_retries
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +64,13 @@ class secureAccessAPI:
             auth=(self.client_id, self.client_secret),
             headers=self.token_headers,
         )
-        check_token(rsp)
-        token = read_json(rsp)
+        token = check_token(rsp).json()
         lifetime = int(token.get("expires_in", 3600))
         token["expires_at"] = time.time() + lifetime
         log.info("Token: %s", {**token, "access_token": "..."})
         self.access_token = token["access_token"]
-        # Nine tenths of the lifetime: renew it before it expires.
-        self.access_token_expiration = token["expires_at"] - lifetime / 10
+        # Renew it early: by a minute, if it lives for an hour.
+        self.access_token_expiration = token["expires_at"] - lifetime / 60
         return self.access_token
 
 
@@ -111,14 +110,10 @@ def callSecureAccessApi(api: secureAccessAPI, path: str) -> dict[str, Any]:
     It is {"meta": {}, "data": ...}. Raises requests.RequestException: HTTPError
     for a response with an error status, others if there is no usable response.
     """
-    base = api.reports_url
     api_headers = {"Authorization": "Bearer " + api.access_token}
-    r = api.session.get(report_url(base, path), headers=api_headers)
+    r = api.session.get(report_url(api.reports_url, path), headers=api_headers)
     r.raise_for_status()
-    report = read_json(r)
-    # The data may be in another region: ask there from now on.
-    api.reports_url = redirected_base(r, base)
-    return report
+    return read_report(r)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import sys
@@ -41,7 +40,11 @@ def end_points(description: str | None) -> list[str]:
         help=f'report, relative to REPORTS_URL (default: "{SUMMARY}", '
         "twice to show that the token is reused)",
     )
-    return list(parser.parse_args().END_POINT)
+    arguments = parser.parse_args()
+    if hasattr(sys.stdout, "reconfigure"):
+        # Escape what a terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return list(arguments.END_POINT)
 
 
 def run(main: Callable[[], int | None]) -> int:
@@ -49,61 +52,35 @@ def run(main: Callable[[], int | None]) -> int:
 
     The exit code is what `main` returns; 1 after a failure of the API or a closed pipe,
     2 after wrong settings, 130 after Ctrl-C. Any other exception is the program's own.
+    The log and that line go to stderr, unless the program has set up logging before.
     """
-    if hasattr(sys.stdout, "reconfigure"):
-        # Escape what a terminal cannot show.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    show_log(main.__module__)
-    code = exit_code_of(main)
-    if not flush_stdout() and code == 0:
-        return 1
-    return code
-
-
-def exit_code_of(main: Callable[[], int | None]) -> int:
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        # It warns of broken responses, which end in an exception anyway.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
-        return main() or 0
+        code = main() or 0
     except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
+        logging.error(error)
+        code = 2
     except requests.RequestException as error:
-        print(explain(error), file=sys.stderr)
-        return 1
+        logging.error(explain(error))
+        code = 1
     except KeyboardInterrupt:
-        return 130
+        code = 130
     except BrokenPipeError:
-        # A reader such as head has seen enough.
-        return 1
-    except OSError:
-        # On Windows, that is an invalid argument. Anything else is the program's own.
-        if flush_stdout():
-            raise
-        return 1
+        code = 1
+    return flush_stdout() or code
 
 
-def show_log(name: str) -> None:
-    """Show the messages of a program and of this package on stderr.
-
-    A program that has set up logging, as by logging.basicConfig, is left alone.
-    """
-    if logging.getLogger().handlers:
-        return
-    logging.getLogger(name).setLevel(logging.INFO)
-    logging.getLogger(__package__).setLevel(logging.INFO)
-    # This handler takes the messages that no other handler takes.
-    logging.lastResort.setLevel(logging.INFO)  # type: ignore[union-attr]
-
-
-def flush_stdout() -> bool:
-    """Flush stdout; return False if its reader has closed the pipe."""
-    if sys.stdout is None or sys.stdout.closed:
-        return True
+def flush_stdout() -> int:
+    """Flush stdout; return 1 if its reader, such as head, has seen enough."""
+    if getattr(sys.stdout, "closed", True):
+        return 0
     try:
         sys.stdout.flush()
-    except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.EINVAL):
-            raise
+    except BrokenPipeError:
         # The flush at exit would fail too: see "Note on SIGPIPE" in Python's docs.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
+        return 1
+    return 0

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import re
-from http.client import BadStatusLine
 from typing import Any
 
 import requests
-from requests.exceptions import ChunkedEncodingError, ProxyError, SSLError
+from requests.exceptions import (
+    ChunkedEncodingError,
+    ContentDecodingError,
+    ProxyError,
+    SSLError,
+)
 
-from .tokens import is_web_page, token_rejected
+from .responses import CHECK_URLS, UnusableResponse, is_web_page, token_rejected
 
-CHECK_URLS = "Check TOKEN_URL, REPORTS_URL, and any proxy or login page on the way."
+SHORTEN = "Shorten the end point: filter by fewer values in one request."
 
 # What to do, by the status of a response to a request for a token, or for a report.
 TOKEN_REMEDIES = {
@@ -27,10 +31,13 @@ REPORT_REMEDIES = {
     "the epoch, and lists need a limit. In a shell, quote the whole end point.",
     401: "A new token was rejected too: "
     "check that TOKEN_URL and REPORTS_URL belong together.",
-    403: "The API key has expired, or lacks a scope: Reports > Granular Events for "
-    "activity, Reports > Utilities for identities, otherwise Reports > Aggregations.",
+    403: "The API key lacks the scope of this report, or has expired: "
+    "in Secure Access, select all of Reports, read-only.",
     404: "Check the spelling of the end point, and REPORTS_URL.",
+    413: SHORTEN,
+    414: SHORTEN,
     429: "An organization is allowed about 5 reports a second: wait, then try again.",
+    431: SHORTEN,
 }
 
 
@@ -46,6 +53,7 @@ def explain(error: requests.RequestException) -> str:
         requested = "token" if request.method == "POST" else "report"
         what = f"Could not get a {requested} from {request.url}"
         # A server may repeat what it was sent.
+        what = hide_credentials(what, request)
         reason = hide_credentials(reason, request)
     return f"{one_line(what)}: {one_line(reason)}. {remedy_for(error)}"
 
@@ -55,23 +63,26 @@ def reason_of(error: requests.RequestException) -> str:
     response = error.response
     if response is None:
         return f"{type(error).__name__} ({system_words(error)})"
-    if not isinstance(error, requests.HTTPError):
-        return str(error)
-    words = response.content.decode(errors="replace").strip()
-    if is_web_page(response):
-        words = "a web page"
-    elif not words:
-        words = "no explanation"
+    words = str(error)
+    if isinstance(error, requests.HTTPError):
+        words = server_words(response)
     return f"{response.status_code} {response.reason} ({words})"
+
+
+def server_words(response: requests.Response) -> str:
+    """Return what the server says of an error."""
+    if is_web_page(response):
+        return "a web page"
+    words = response.content.decode(errors="replace").strip()
+    return words or "no explanation"
 
 
 def remedy_for(error: requests.RequestException) -> str:
     """Return what to do."""
+    if isinstance(error, UnusableResponse):
+        return error.remedy
     if error.response is None:
         return remedy_without_response(error)
-    if not isinstance(error, requests.HTTPError) or is_web_page(error.response):
-        # Perhaps a proxy or a gateway answered, which knows nothing of the key.
-        return CHECK_URLS
     return remedy_for_status(error.response)
 
 
@@ -80,6 +91,9 @@ def remedy_for_status(response: requests.Response) -> str:
     status = response.status_code
     if status >= 500:
         return "The service has a problem: try again later."
+    if is_web_page(response):
+        # Perhaps of a proxy or a gateway, which knows nothing of the key.
+        return CHECK_URLS
     if response.request.method == "POST":
         return TOKEN_REMEDIES.get(status, CHECK_URLS)
     if token_rejected(response):
@@ -89,8 +103,6 @@ def remedy_for_status(response: requests.Response) -> str:
 
 def remedy_without_response(error: requests.RequestException) -> str:
     """Return what to do if there is no usable response."""
-    if getattr(root_cause(error), "filename", None):
-        return "Check this file, and the environment variable that names it."
     if isinstance(error, ProxyError):
         return (
             "Check HTTPS_PROXY, its user name and password, "
@@ -102,7 +114,8 @@ def remedy_without_response(error: requests.RequestException) -> str:
             "and this machine's clock; see Troubleshooting in README.md."
         )
     # The class is another one for silence within a body; the words are the same.
-    if "Read timed out" in str(error) or isinstance(error, ChunkedEncodingError):
+    silent = "Read timed out" in str(error)
+    if silent or isinstance(error, (ChunkedEncodingError, ContentDecodingError)):
         return "Try again; for a report, use a shorter period or a smaller limit."
     if isinstance(error, requests.ConnectionError):
         return "Check the network, the URL, and whether HTTPS_PROXY must be set."
@@ -119,7 +132,7 @@ def hide_credentials(text: str, request: Any) -> str:
     if scheme == "Basic":
         # Both halves, since a key and a secret may have been swapped.
         hidden += base64.b64decode(credentials).decode("latin-1").split(":", 1)
-    for credential in hidden:
+    for credential in sorted(hidden, key=len, reverse=True):
         # A shorter one is a test value, and may occur inside ordinary words.
         if len(credential) >= 8:
             text = text.replace(credential, "...")
@@ -140,12 +153,9 @@ def root_cause(error: BaseException) -> BaseException:
 def system_words(error: BaseException) -> str:
     """Return the words of the system, such as "Connection refused"."""
     cause = root_cause(error)
-    words = str(cause)
-    if type(cause) is BadStatusLine:
-        words = f"not an HTTP response: {words!r}"
     # Without numbers and places, such as "[Errno 111] ", "[SSL] " and "(_ssl.c:1018)".
-    words = re.sub(r"^\[.*?\] |\(?_ssl\.c:[0-9]+\)?:?", "", words)
-    return one_line(words) or type(cause).__name__
+    words = re.sub(r"^\[.*?\] |\(?_ssl\.c:[0-9]+\)?:?", "", str(cause))
+    return words.strip() or type(cause).__name__
 
 
 def one_line(text: str) -> str:

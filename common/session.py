@@ -22,11 +22,11 @@ from requests.exceptions import (
     SSLError,
 )
 
-from .config import LOOPBACK
 from .errors import hide_credentials, one_line, root_cause, system_words
+from .responses import UnusableResponse
 
 TIMEOUT = (6.05, 30.0)  # seconds to connect, and between two pieces of a response
-BACKOFF = (0.5, 1, 2)  # seconds before each retry, give or take half of them
+BACKOFF = (0.5, 1, 2, 4)  # seconds before each retry, give or take half of them
 RETRY_AFTER_MAX = 30  # seconds; if a server asks for more, give up
 IDLE_MAX = 60  # seconds, after which a firewall may have forgotten a connection
 
@@ -35,10 +35,7 @@ RETRY_ERRORS = (requests.ConnectionError, ReadTimeout, ChunkedEncodingError)
 
 # Cisco's hosts: the API redirects to the region that holds the data, such as
 # https://api.umbrella.com/reports.eu/v2.
-CISCO_HOST = re.compile(r"https://([a-z0-9-]+\.)+(cisco|umbrella)\.com(:443)?/", re.I)
-# Parsers of URLs differ, so a redirect must be plain: printable ASCII, an absolute URL
-# or a path, and no path that begins with "//", since that is another host.
-PLAIN_URL = re.compile(r"(https?://[a-z0-9.-]+(:[0-9]{1,5})?)?/(?!/)[!-~]*", re.I)
+API_HOST = re.compile(r"https://api\.([a-z0-9-]+\.)*(cisco|umbrella)\.com(:443)?/")
 
 AnySession = TypeVar("AnySession", bound=requests.Session)
 log = logging.getLogger(__name__)
@@ -47,12 +44,13 @@ log = logging.getLogger(__name__)
 def with_retries(session: AnySession) -> AnySession:
     """Give a session time limits, retries, and redirects with the token; return it.
 
-    Its former adapters and auth are dropped. All that it raises for a request is a
-    requests.RequestException. It may send any request more than once, so do not use it
-    for one that must not be repeated, nor for a body that is a file.
+    Its former adapters and auth are dropped. Whatever goes wrong on the network is
+    raised as a requests.RequestException. Any request may be sent more than once, so do
+    not use it for one that must not be repeated, nor for a body that is a file.
     """
     adapter = RetryAdapter(pool_maxsize=32)  # connections kept, one for each thread
     session.adapters.clear()
+    session.max_redirects = 5
     # Plain http is for a server on this machine alone.
     for prefix in ("https://", "http://127.0.0.1:", "http://localhost:"):
         session.mount(prefix, adapter)
@@ -65,8 +63,9 @@ def with_retries(session: AnySession) -> AnySession:
         url = prepared_request.url
         if not may_follow(response, url):
             problem = f"redirected to {url}, which is not followed"
-            raise InvalidURL(problem, request=response.request, response=response)
-        log.info("Redirected to %s", hide_credentials(url, prepared_request))
+            raise UnusableResponse(problem, response)
+        shown = one_line(hide_credentials(url, prepared_request))
+        log.info("Redirected to %s (to avoid this, set REPORTS_URL)", shown)
 
     session.rebuild_auth = rebuild_auth  # type: ignore[method-assign]
     return session
@@ -77,12 +76,14 @@ def may_follow(response: requests.Response, url: str) -> bool:
     # The secret, which is sent by POST, goes nowhere but to TOKEN_URL.
     if response.request.method == "POST":
         return False
-    if CISCO_HOST.match(url):
+    if API_HOST.match(url.lower()):
         return True
-    if LOOPBACK.match(response.url) and LOOPBACK.match(url):
-        return True
-    # The same origin.
-    return url.startswith(urljoin(response.url, "/"))
+    return origin_of(url) == origin_of(response.url)
+
+
+def origin_of(url: str) -> str:
+    """Return the scheme, host and port of a URL; this machine has one name for all."""
+    return urljoin(url, "/").replace("//localhost:", "//127.0.0.1:")
 
 
 def report_url(base: str, end_point: str) -> str:
@@ -91,21 +92,13 @@ def report_url(base: str, end_point: str) -> str:
     return f"{base.rstrip('/')}/{end_point.lstrip('/')}".replace("#", "%23")
 
 
-def redirected_base(response: requests.Response, base: str) -> str:
-    """Return the base URL under which a report was found, perhaps another region's."""
-    if not response.history:
-        return base
-    end_point = response.history[0].url[len(base.rstrip("/")) :]
-    if not response.url.endswith(end_point):
-        return base
-    return response.url[: -len(end_point)]
-
-
 class RetryAdapter(HTTPAdapter):
     """Sends a request and reads the whole response; tries again where that may help.
 
-    urllib3's Retry would not do: it tries an untrusted certificate and a proxy's 407
-    again, but no response that breaks off, and waits as long as Retry-After says.
+    urllib3's Retry would not do: it never sees a body that breaks off. To try neither
+    an untrusted certificate nor a proxy's 407 again, it needs other=0, which gives up
+    on a handshake that breaks off too. And only its newest versions, not those for
+    Python 3.8, have a limit for Retry-After.
     """
 
     process_id = 0
@@ -113,15 +106,19 @@ class RetryAdapter(HTTPAdapter):
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT
+        if request.url.startswith("http://"):
+            # Within this machine: nothing for a proxy.
+            kwargs["proxies"] = {}
         try:
-            response = self._send_with_retries(request, *args, **kwargs)
+            return self._send_with_retries(request, *args, **kwargs)
         except InvalidSchema:
             # For want of PySocks. It is a ValueError too, but shows no password.
             raise
-        except ValueError:
+        except (ValueError, TypeError):
             # Not the original words and causes: the password of a proxy may be there.
             raise InvalidURL(
-                "invalid host name, or invalid proxy URL", request=request
+                "the URL, a header, the proxy's URL or a time limit is invalid",
+                request=request,
             ) from None
         except requests.RequestException as error:
             # One that is raised while the body is read has no request.
@@ -129,8 +126,6 @@ class RetryAdapter(HTTPAdapter):
             raise
         except OSError as error:  # there is no file of certificates by that name
             raise SSLError(error, request=request) from error
-        refuse_odd_redirect(response)
-        return response
 
     def _send_with_retries(
         self, request: Any, *args: Any, **kwargs: Any
@@ -150,11 +145,11 @@ class RetryAdapter(HTTPAdapter):
                     return response
                 retry_after = response.headers.get("Retry-After", "")
                 if retry_after.isdecimal():
-                    pause = max(pause, int(retry_after))
+                    pause = max(pause, float(retry_after))
                 if pause > RETRY_AFTER_MAX:
                     return response
-                reason = one_line(f"{response.status_code} {response.reason}")
-            shown = hide_credentials(reason, request)
+                reason = f"{response.status_code} {response.reason}"
+            shown = one_line(hide_credentials(reason, request))
             log.info("Trying again in %.1f seconds: %s", pause, shown)
             time.sleep(pause)
         return self._send_once(request, *args, **kwargs)
@@ -176,14 +171,6 @@ class RetryAdapter(HTTPAdapter):
         return response
 
 
-def refuse_odd_redirect(response: requests.Response) -> None:
-    """Raise InvalidURL for the target of a redirect that requests could not parse."""
-    target = response.headers.get("Location", "")
-    if response.is_redirect and not PLAIN_URL.fullmatch(target):
-        problem = f"redirected to {target}, which is not followed"
-        raise InvalidURL(problem, request=response.request, response=response)
-
-
 def retry_may_help(error: requests.RequestException, waited: float) -> bool:
     """Return whether the same request may succeed a moment later."""
     cause = root_cause(error)
@@ -195,8 +182,5 @@ def retry_may_help(error: requests.RequestException, waited: float) -> bool:
         return isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
     if isinstance(cause, socket.gaierror):
         return cause.errno == socket.EAI_AGAIN
-    # A local file, of certificates or for SSLKEYLOGFILE.
-    if isinstance(cause, OSError) and cause.filename:
-        return False
     # The words are all that http.client tells of a proxy that refuses (403, 407).
     return "Tunnel connection failed: 4" not in str(cause)

@@ -7,23 +7,13 @@ import signal
 import socket
 import sys
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import pytest
 import responses
-from helpers import KEY, SAMPLES, SECRET, FakeApi, Outcome
+from helpers import KEY, SAMPLES, SECRET, FakeApi, Outcome, run_here
 
 from common import session
-
-SETTINGS = (
-    "API_KEY",
-    "API_SECRET",
-    "ORG_ID",
-    "OAUTHLIB_INSECURE_TRANSPORT",
-    "NETRC",
-    "PYTHONUNBUFFERED",
-    "SSLKEYLOGFILE",
-)
+from common.config import load_settings
 
 # For the processes that tests start: see .pytest.ini.
 os.environ["PYTHONWARNINGS"] = "ignore:urllib3 v2 only supports OpenSSL"
@@ -37,36 +27,49 @@ def sample(request):
 
 
 @pytest.fixture
-def query(sample):
+def client(sample):
+    return sample.client(**load_settings())
+
+
+@pytest.fixture
+def query(sample, client):
     """A function that requests a report, with the same client each time."""
-    return functools.partial(sample.query, sample.new())
+    return functools.partial(sample.query, client)
 
 
 @pytest.fixture
 def main(sample, capsys):
-    """Run the script's command line in this process."""
+    """The script's command, in this process."""
 
-    def run_main(*arguments):
-        # With the handlers of pytest, a command would leave the log to them.
-        with patch.object(logging.getLogger(), "handlers", []):
-            code = sample.main(*arguments)
+    def script(*arguments):
+        code = run_here(sample.module.main, *arguments)
         out, err = capsys.readouterr()
         return Outcome(code, out, err)
 
-    return run_main
+    return script
 
 
 @pytest.fixture(autouse=True)
 def isolated_environment(monkeypatch, tmp_path):
     """Take away the settings of whoever runs the tests."""
-    endings = ("_url", "_proxy", "_ca_bundle")
+    endings = ("_url", "_proxy", "_ca_bundle", "netrc", "org_id", "_transport")
     for name in list(os.environ):
-        if name in SETTINGS or name.lower().endswith(endings):
+        if name.lower().endswith(endings):
             monkeypatch.delenv(name)
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("API_KEY", KEY)
+    monkeypatch.setenv("API_SECRET", SECRET)
     monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(session, "BACKOFF", (0.001, 0.002, 0.004))
+    monkeypatch.setattr(session, "BACKOFF", (0.001, 0.002, 0.003, 0.004))
+
+
+@pytest.fixture(autouse=True)
+def levels_of_the_log():
+    """Take back the levels that run() sets, once in a process."""
+    yield
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)
@@ -83,12 +86,6 @@ def this_machine_alone(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", look_up_loopback)
     # macOS asks this one for hosts without a proxy.
     monkeypatch.setattr(socket, "gethostbyname", look_up_loopback)
-
-
-@pytest.fixture
-def credentials(monkeypatch):
-    monkeypatch.setenv("API_KEY", KEY)
-    monkeypatch.setenv("API_SECRET", SECRET)
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Both samples behind one interface, and the API as `responses` plays it."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any, Callable, NamedTuple
+from unittest.mock import patch
 
 import pytest
 
@@ -51,14 +53,6 @@ class Sample(NamedTuple):
     @property
     def script(self):
         return f"{self.name}_api_sample_client.py"
-
-    def new(self, token_url=TOKEN_URL, **options):
-        return self.client(token_url, KEY, SECRET, **options)
-
-    def main(self, *arguments):
-        """Run the script's command line in this process and return its exit code."""
-        sys.argv = [self.script, *arguments]
-        return cli.run(self.module.main)
 
 
 OAUTHLIB = Sample(
@@ -121,6 +115,14 @@ def credentials_of(request):
     if scheme == "Basic":
         return request.method
     return credentials
+
+
+def run_here(main, *arguments):
+    """Run a main function as a command of this process, and return its exit code."""
+    sys.argv = ["program.py", *arguments]
+    # With the handlers of pytest, the command would leave the log to them.
+    with patch.object(logging.getLogger(), "handlers", []):
+        return cli.run(main)
 
 
 def run(*arguments, stdout=PIPE, stderr=PIPE, cwd=ROOT):

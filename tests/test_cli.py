@@ -1,51 +1,18 @@
 """The command line: arguments, exit codes, the log, and what becomes of stdout."""
 
-import errno
 import io
-import json
 import logging
 import os
+import re
 import sys
 from contextlib import contextmanager, redirect_stdout
-from unittest.mock import Mock, patch
+from unittest.mock import Mock
 
 import pytest
 import requests
-from helpers import REPORT, ROOT, run
+from helpers import run, run_here
 
-from common import cli
-from common.config import REPORTS_URL
-
-log = logging.getLogger(__name__)
-PROGRAM = """
-import logging.config
-import requests
-from common.cli import run
-
-def main():
-    {}
-
-raise SystemExit(run(main))
-"""
-
-
-def run_here(main):
-    # With the handlers of pytest, a command would leave the log to them.
-    with patch.object(logging.getLogger(), "handlers", []):
-        return cli.run(main)
-
-
-@pytest.fixture
-def run_program(tmp_path, monkeypatch):
-    """Return a function that runs a program in a process of its own."""
-
-    def run_with(*lines, **options):
-        file = tmp_path / "program.py"
-        file.write_text(PROGRAM.format("\n    ".join(lines)))
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
-        return run(file, **options)
-
-    return run_with
+from common.config import REPORTS_URL, load_settings
 
 
 @contextmanager
@@ -94,7 +61,9 @@ def test_ctrl_c_in_a_notebook(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_failure_of_the_settings(sample):
+def test_a_failure_of_the_settings(sample, monkeypatch):
+    monkeypatch.delenv("API_KEY")
+    monkeypatch.delenv("API_SECRET")
     done = run(sample.script)
     assert done.code == 2
     assert done.out == ""
@@ -105,22 +74,21 @@ def test_a_failure_of_the_settings(sample):
 # A program's own exceptions
 
 
-def test_a_missing_file_ends_in_a_traceback_and_no_row_is_lost(run_program, tmp_path):
+def test_a_missing_file_ends_in_a_traceback_and_no_row_is_lost(tmp_path):
+    program = (
+        "from common.cli import run\n"
+        "def main():\n"
+        "    for row in range(26): print(row)\n"
+        "    open('missing.csv')\n"
+        "run(main)\n"
+    )
     rows = tmp_path / "rows"
     with rows.open("w") as stdout:
-        done = run_program(
-            "for row in range(26): print(row)", "open('missing.csv')", stdout=stdout
-        )
+        done = run("-c", program, stdout=stdout)
     assert done.code == 1
     assert done.err.startswith("Traceback (most recent call last):\n")
     assert "FileNotFoundError: " in done.err
     assert rows.read_text().split()[-1] == "25"
-
-
-def test_a_missing_file_ends_in_a_traceback_in_a_notebook_too(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
-    with pytest.raises(FileNotFoundError):
-        run_here(lambda: os.stat("missing.csv"))
 
 
 # Output
@@ -140,40 +108,24 @@ def test_a_reader_that_has_gone_before_a_failure(capsys):
     assert "ConnectionError (no route)" in capsys.readouterr().err
 
 
-def test_a_reader_that_has_gone_on_windows():
-    def main():
-        print("report")
-        raise OSError(errno.EINVAL, "Invalid argument")
-
-    with stdout_without_reader():
-        assert run_here(main) == 1
-
-
-def test_a_full_disk_is_no_reader_that_has_gone(monkeypatch):
-    full = OSError(errno.ENOSPC, "No space left on device")
-    stdout = Mock(closed=False, flush=Mock(side_effect=full))
-    monkeypatch.setattr(sys, "stdout", stdout)
-    with pytest.raises(OSError, match="No space left"):
-        run_here(lambda: None)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="no BrokenPipeError there")
-def test_a_reader_that_has_seen_enough_of_a_long_report(capsys):
+@pytest.mark.parametrize("length", [1, 100_000])
+def test_a_reader_that_has_seen_enough(capsys, length):
     with stdout_without_reader():
-        assert run_here(lambda: print("report " * 10000)) == 1
+        assert run_here(lambda: print("x" * length)) == 1
     assert capsys.readouterr().err == ""
 
 
-def test_a_reader_that_has_gone_before_the_end(capsys):
-    with stdout_without_reader():
-        assert run_here(lambda: print("report")) == 1
-    assert capsys.readouterr().err == ""
-
-
-def test_no_stdout_at_all(monkeypatch, capsys):
+def test_no_stdout_at_all(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     assert run_here(lambda: print("report")) == 0
     assert run_here(print_and_fail) == 1
+
+
+def test_a_stdout_that_can_only_be_written(main, api, monkeypatch):
+    api.report(f"{REPORTS_URL}/report")
+    monkeypatch.setattr(sys, "stdout", Mock(spec=["write", "flush"]))
+    assert main("report").code == 0
 
 
 def test_a_program_may_close_stdout():
@@ -186,66 +138,69 @@ def test_a_program_may_close_stdout():
         assert reader.read() == "report"
 
 
-def test_what_a_terminal_cannot_show_is_escaped(monkeypatch):
-    terminal = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, "ascii"))
-    assert run_here(lambda: print("Zürich", end="")) == 0
-    assert terminal.getvalue() == b"Z\\xfcrich"
+def test_what_a_terminal_cannot_show_is_escaped(main, api, monkeypatch):
+    api.report(json={"meta": {}, "data": "Zürich"})
+    terminal = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main("summary?from=-1days&to=now").code == 0
+    assert re.search(rb"Z\\(xfc|u00fc)rich", terminal.buffer.getvalue())
 
 
-@pytest.mark.usefixtures("credentials")
-def test_a_report_is_printed_before_the_next_request(sample, api, monkeypatch):
-    pipe = io.BytesIO()
-    printed = []
-
-    def respond(request):
-        printed.append(pipe.getvalue() != b"")
-        return 200, {}, json.dumps(REPORT)
-
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe))
-    api.mock.add_callback("GET", f"{REPORTS_URL}/report", respond)
-    assert sample.main("report", "report") == 0
-    assert printed == [False, True]
+def test_the_output_of_a_program_is_its_own(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
+    with pytest.raises(UnicodeEncodeError):
+        run_here(lambda: print("Zürich"))
 
 
 # The log
 
 
-def test_messages_of_a_program_and_of_this_package_alone_are_shown_once(capsys):
-    def main():
-        log.info("mine")
-        logging.getLogger("common.session").info("yours")
-        logging.getLogger("urllib3.connectionpool").warning("token")
+def test_a_program_shows_the_log_of_the_script_that_it_imports(sample, api, capsys):
+    def my_main():
+        logging.getLogger("urllib3.connectionpool").warning("broken response")
+        sample.query(client, "report")
 
-    run_here(main)
-    assert capsys.readouterr().err == "mine\nyours\n"
-
-
-def test_after_basic_config_a_message_is_shown_once(capsys):
-    def main():
-        logging.basicConfig()
-        log.info("started")
-
-    run_here(main)
-    assert capsys.readouterr().err == "INFO:test_cli:started\n"
+    client = sample.client(**load_settings())
+    api.report(f"{REPORTS_URL}/report")
+    assert run_here(my_main) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("Token: ")
+    assert err.count("\n") == 1
 
 
-def test_a_level_is_left_alone_once_logging_is_set_up(monkeypatch):
-    monkeypatch.setattr(log, "level", logging.ERROR)
-    # With the handlers of pytest, as with those of basicConfig.
-    cli.run(lambda: None)
-    assert log.level == logging.ERROR
-
-
-def test_a_program_with_a_log_of_its_own_is_left_alone(monkeypatch, capsys, caplog):
-    monkeypatch.setattr(log, "handlers", [caplog.handler])
-    run_here(lambda: log.info("started"))
-    assert caplog.messages == ["started"]
-    assert capsys.readouterr().err == ""
-
-
-def test_a_failure_is_shown_even_if_the_log_is_configured_away(run_program):
-    done = run_program(
-        "logging.config.dictConfig({'version': 1})", "raise requests.Timeout('slow')"
+def test_a_failure_is_in_the_log_of_a_program(tmp_path):
+    """What a program has set up stays: its file, its format, its levels."""
+    file = tmp_path / "program.log"
+    program = (
+        "import logging, requests\n"
+        "from common.cli import run\n"
+        f"logging.basicConfig(filename={str(file)!r}, level=logging.DEBUG)\n"
+        "logging.getLogger('common').setLevel(logging.WARNING)\n"
+        "def main():\n"
+        "    logging.getLogger('common.session').info('Trying again')\n"
+        "    logging.getLogger('urllib3').debug('detail')\n"
+        "    raise requests.Timeout('slow')\n"
+        "raise SystemExit(run(main))\n"
     )
-    assert done.failure.startswith("Could not get a token or a report: Timeout (slow)")
+    assert run("-c", program) == (1, "", "")
+    detail, failure = file.read_text().splitlines()
+    assert detail == "DEBUG:urllib3:detail"
+    assert failure.startswith("ERROR:root:Could not get a token or a report: Timeout")
+
+
+def test_a_failure_is_shown_even_if_the_log_is_configured_away():
+    program = (
+        "import logging.config, requests\n"
+        "from common.cli import run\n"
+        "def main():\n"
+        "    logging.config.dictConfig({'version': 1})\n"
+        "    raise requests.Timeout('slow')\n"
+        "raise SystemExit(run(main))\n"
+    )
+    assert "Timeout (slow)" in run("-c", program).failure
+
+
+def test_without_stderr_a_failure_is_not_written_among_the_rows(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run_here(print_and_fail) == 1
+    assert capsys.readouterr().out == "report\n"

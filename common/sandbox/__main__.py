@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
-import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 
@@ -33,7 +32,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--port",
-        metavar="N",
         type=int,
         default=0,
         help="port on 127.0.0.1 (default: a free one)",
@@ -54,18 +52,17 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> int:
     parser = build_parser()
     options = parser.parse_args()
-    if options.show_requests:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         sandbox = Sandbox(options.scenario, options.port)
+    except FileNotFoundError as error:
+        parser.error(f"{error.filename} is missing: install it as package data")
     except (OSError, OverflowError) as error:
         parser.error(f"cannot serve on port {options.port} ({error})")
+    sandbox.show_requests = options.show_requests
 
     command = options.command
     if command[:1] == ["--"]:
         del command[0]
-    # As an exception, the signal stops the server, and subprocess ends the command.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with sandbox, suppress(KeyboardInterrupt):
         if command:
             return run(command, sandbox.environment())
@@ -83,9 +80,26 @@ def run(command: list[str], environment: dict[str, str]) -> int:
         print(f"there is no command {command[0]!r}", file=sys.stderr)
         return 127
 
+    variables = {**os.environ, **environment}
+    try:
+        process = subprocess.Popen([program, *command[1:]], env=variables)
+    except OSError as error:
+        print(f"cannot execute {program}: {error.strerror}", file=sys.stderr)
+        return 126
+
+    def pass_on(number: int, frame: object) -> None:
+        """End the command by the same signal, or by force if that takes too long."""
+        process.send_signal(number)
+        timer = threading.Timer(5, process.kill)
+        timer.daemon = True
+        timer.start()
+
+    # Windows has no SIGHUP.
+    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+        signal.signal(number, pass_on)
     # Ctrl-C reaches the command as well, which may take its time to end.
     signal.signal(signal.SIGINT, lambda *_: None)
-    code = subprocess.call([program, *command[1:]], env={**os.environ, **environment})
+    code = process.wait()
     if code < 0:
         # The negative number of the signal that ended it.
         return 128 - code
@@ -95,7 +109,7 @@ def run(command: list[str], environment: dict[str, str]) -> int:
 def serve(environment: dict[str, str]) -> None:
     """Print the environment for another terminal, and wait for Ctrl-C."""
     for name, value in environment.items():
-        line = f"export {name}={shlex.quote(value)}"
+        line = f"export {name}={value}"
         if os.name == "nt":
             # For PowerShell.
             line = f"$env:{name} = '{value}'"

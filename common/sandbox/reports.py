@@ -18,6 +18,9 @@ KINDS = {
 # The parameters that filter activity, and the field of a row that they look at.
 FILTERS = {"verdict": "verdict", "domains": "domain", "type": "type"}
 
+# The longest period of a summary, in milliseconds: 30 days.
+SUMMARY_MAX = 30 * 86_400_000
+
 # What the parameters that choose a page may be.
 PAGE_RANGES = {"limit": range(1, 5001), "offset": range(10001)}
 
@@ -26,13 +29,6 @@ UNITS = {"minutes": 60_000, "hours": 3_600_000, "days": 86_400_000}
 
 Row = Dict[str, Any]
 Parameters = Dict[str, str]
-
-
-def required_scope(end_point: str) -> str:
-    """Return the scope that a token needs for a report."""
-    if end_point.startswith("activity"):
-        return "reports.granularEvents:read"
-    return "reports.aggregations:read"
 
 
 def read_parameters(end_point: str, query: str) -> Parameters:
@@ -46,12 +42,17 @@ def read_parameters(end_point: str, query: str) -> Parameters:
     return parameters
 
 
-def find_errors(parameters: Parameters, has_rows: bool) -> list[Parameters]:
-    """Return what is wrong with the parameters, in the words of the API."""
+def find_errors(
+    end_point: str, parameters: Parameters, has_rows: bool
+) -> list[Parameters]:
+    """Return what is wrong with the parameters, in the form of the API."""
     errors = {}
-    start = milliseconds(parameters["from"])
+    # First the end, so that -30days to now is not a little more than 30 days.
     end = milliseconds(parameters["to"])
+    start = milliseconds(parameters["from"])
     ends_before_it_starts = start > end >= 0
+    if end_point == "summary" and end - start > SUMMARY_MAX:
+        errors["from"] = "invalid period: should be 30 days at most"
     if start < 0 or ends_before_it_starts:
         errors["from"] = "invalid timestamp specified"
     if end < 0:
@@ -91,12 +92,11 @@ def activity(
     The store is endless: its row number n is n * seconds_per_row after the epoch,
     and repeats row n % len(rows) of those given. So the rows are made one by one.
     """
+    if seconds_per_row <= 0:
+        raise ValueError("seconds_per_row must be above 0")
     start = milliseconds(parameters["from"])
     end = milliseconds(parameters["to"])
     wanted = [is_wanted(row, parameters) for row in rows]
-    if not any(wanted):
-        # Nothing would ever be found in a store without an end.
-        return
 
     number = int((end // 1000 + 1) / seconds_per_row)
     while number >= 0:

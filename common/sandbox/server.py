@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import logging
 import os
 import pkgutil
 import re
 import socket
 import socketserver
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from .reports import KINDS, activity, find_errors, read_parameters, required_scope
+from .reports import KINDS, activity, find_errors, read_parameters
 
 SCENARIOS = {
     "normal": "a token lives for an hour, every report is answered (default)",
@@ -27,20 +27,29 @@ SCENARIOS = {
     "region": "the data lies in another region: 302 to another host, localhost",
     "rate-limit": "the first report is answered 429 with Retry-After: 1",
     "outage": "the first two reports are answered 503",
+    "down": "every report is answered 503, for ever",
     "flaky": "the first request gets no response, the first report breaks off",
     "bad-key": "the API key is refused: 401 at the token",
     "no-scope": "the API key lacks the scope for aggregations: 403",
+    "partial": "activity and total-requests lack the firewall's part: 207",
+}
+
+# What differs in the two reports that can be had without the firewall's part.
+PARTIAL_META = {"successful": ["dns", "proxy"], "failed": ["firewall"]}
+PARTIAL: dict[str, Any] = {
+    "activity": {"meta": PARTIAL_META},
+    "total-requests": {"meta": PARTIAL_META, "data": {"count": 7625}},
 }
 
 API_KEY = "sandbox-key"
 API_SECRET = "sandbox-secret"
 CREDENTIALS = base64.b64encode(f"{API_KEY}:{API_SECRET}".encode()).decode()
 
+# The organization of the key, which reports.json has in the labels of identities.
+ORGANIZATION = "1234567"
+
 # The secret, and anything that may be a token: hidden in the lines.
 SECRETS = re.compile(f"{API_SECRET}|[^/?&=, ]{{32,}}")
-
-# Not a logger of this package: run() would show its messages.
-log = logging.getLogger("sandbox")
 
 
 @dataclass
@@ -52,7 +61,7 @@ class Token:
     """
 
     name: str
-    scopes: list[str]
+    organization: str
     expires_at: float
     revoked: bool = False
 
@@ -60,17 +69,28 @@ class Token:
 # Not http.server.HTTPServer: that one asks the network for the name of 127.0.0.1,
 # which can take seconds.
 class Sandbox(socketserver.ThreadingTCPServer):
-    """A token and reports server on this machine.
+    """A token and reports server on this machine, such as for the tests of a program.
 
-    `with Sandbox("revoked") as sandbox:` serves until the end of the block.
+        with Sandbox("revoked") as sandbox:
+            sandbox.seconds_per_row = 60
+            with patch.dict(os.environ, sandbox.environment()):
+                main()
+        assert sandbox.requests[0] == "POST /auth/v2/token -> 200, token 1"
+
+    It serves until the end of the block. A test may read:
 
     url: where it is, such as "http://127.0.0.1:54321".
+    requests: a line for each request and its outcome, without secrets and tokens.
+
+    A test may change:
+
     scenario: its name, one of SCENARIOS.
-    requests: a line for each request and its outcome, without secrets and tokens:
-        ["POST /auth/v2/token -> 200, token 1", ...].
-    reports: its own copy of reports.json, {end point: response}; a test may change it.
-    seconds_per_row: the time from one row of activity to the next (default: 300); a
-        test may change it. 0.2 makes five rows for each second, all with its timestamp.
+    reports: its own copy of reports.json, {end point: response}.
+    seconds_per_row: the time from one row of activity to the next, by default 300.
+        0.2 makes five rows for each second, all with its timestamp.
+
+    A token for another organization gets the same rows with other identities, whose
+    labels end in its number: "laptop-7.org-77".
 
     Raises ValueError for an unknown scenario, and OSError or OverflowError where it
     cannot serve.
@@ -83,17 +103,15 @@ class Sandbox(socketserver.ThreadingTCPServer):
 
     def __init__(self, scenario: str = "normal", port: int = 0) -> None:
         if scenario not in SCENARIOS:
-            known = ", ".join(SCENARIOS)
-            raise ValueError(f"there is no scenario {scenario!r}, only {known}")
-        if scenario == "region" and not localhost_has_ipv4():
-            raise OSError("the scenario region needs 127.0.0.1 for localhost")
-        super().__init__(("127.0.0.1", port), Handler)
-        self.scenario = scenario
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.region_url = f"http://localhost:{self.server_address[1]}/reports.eu/v2"
+            raise ValueError(f"{scenario!r} is no scenario of {list(SCENARIOS)}")
         # Not read by open(), so that a zip file of this package serves too.
         content = pkgutil.get_data(__package__, "reports.json") or b""
         self.reports: dict[str, Any] = json.loads(content)
+        super().__init__(("127.0.0.1", port), Handler)
+        self.scenario = scenario
+        self.show_requests = False
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.region_url = f"http://localhost:{self.server_address[1]}/reports.eu/v2"
         self.seconds_per_row: float = 300
         self.requests: list[str] = []
         self.tokens: dict[str, Token] = {}
@@ -123,8 +141,6 @@ class Sandbox(socketserver.ThreadingTCPServer):
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that lead a client here, past any proxy."""
-        no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-        no_proxy = f"{no_proxy},127.0.0.1,localhost".lstrip(",")
         return {
             "API_KEY": API_KEY,
             "API_SECRET": API_SECRET,
@@ -132,24 +148,24 @@ class Sandbox(socketserver.ThreadingTCPServer):
             "REPORTS_URL": f"{self.url}/reports/v2",
             # Otherwise oauthlib refuses plain http.
             "OAUTHLIB_INSECURE_TRANSPORT": "1",
-            # requests looks at the second one first.
-            "NO_PROXY": no_proxy,
-            "no_proxy": no_proxy,
+            # Which of the two counts depends on the program.
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
         }
 
     def issue_token(self, organization: str) -> dict[str, Any]:
         """Return the response to a token request: a JWT with a random signature."""
         lifetime = 1 if self.scenario == "expiry" else 3600
-        scopes = ["reports.aggregations:read", "reports.granularEvents:read"]
-        if self.scenario == "no-scope":
-            scopes.remove("reports.aggregations:read")
+        scope = "reports.granularEvents:read"
+        if self.scenario != "no-scope":
+            scope = f"{scope} reports.aggregations:read"
 
         now = int(time.time())
         claims = {
             "sub": f"org/{organization}/user/1",
             "iat": now,
             "exp": now + lifetime,
-            "scope": " ".join(scopes),
+            "scope": scope,
         }
         header = b'{"alg":"RS256","typ":"JWT"}'
         parts = [header, json.dumps(claims).encode(), os.urandom(256)]
@@ -157,9 +173,11 @@ class Sandbox(socketserver.ThreadingTCPServer):
         access_token = encoded.decode().replace("=", "")
 
         name = f"token {next(self.token_numbers)}"
-        # A little lenient, but by less than a report takes in the scenario expiry.
+        if organization != ORGANIZATION:
+            name = f"{name}, organization {organization}"
+        # A little lenient, but by less than the report that is slow in expiry.
         expires_at = time.time() + lifetime + 0.5
-        self.tokens[access_token] = Token(name, scopes, expires_at)
+        self.tokens[access_token] = Token(name, organization, expires_at)
         return {
             "token_type": "bearer",
             "access_token": access_token,
@@ -174,25 +192,25 @@ class Sandbox(socketserver.ThreadingTCPServer):
             return 404, {"message": f"Not found; the sandbox has {known}"}
 
         report = self.reports[name]
-        rows = report.get("data")
+        rows = report["data"]
         has_rows = isinstance(rows, list)
         parameters = read_parameters(end_point, query)
-        errors = find_errors(parameters, has_rows)
+        errors = find_errors(end_point, parameters, has_rows)
         if errors:
             return 400, {"meta": {}, "data": {"errors": errors}}
-        if not has_rows:
-            return 200, report
 
-        if name.startswith("activity"):
+        status = 200
+        if self.scenario == "partial" and end_point in PARTIAL:
+            status = 207
+            report = {**report, **PARTIAL[end_point]}
+            parameters["type"] = "dns,proxy"
+        if not has_rows:
+            return status, report
+        if name == "activity":
             rows = activity(rows, parameters, self.seconds_per_row)
         offset = int(parameters["offset"])
         page = itertools.islice(rows, offset, offset + int(parameters["limit"]))
-        return 200, {**report, "data": list(page)}
-
-
-def localhost_has_ipv4() -> bool:
-    families = [address[0] for address in socket.getaddrinfo("localhost", None)]
-    return socket.AF_INET in families
+        return status, {**report, "data": list(page)}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -209,14 +227,15 @@ class Handler(BaseHTTPRequestHandler):
     # Seconds that a client may keep silent.
     timeout = 10
 
-    # What the line of a request says of its token or organization.
+    # What the line of a request says of its token.
     client = ""
+
+    organization = ORGANIZATION
 
     def do_POST(self) -> None:
         """Answer a token request."""
         sandbox = self.server
-        organization = self.headers.get("X-Umbrella-OrgId", "")
-        self.client = f", organization {organization}" if organization else ""
+        self.client = ""
         length = int(self.headers.get("Content-Length", "0"))
         form = self.rfile.read(length).decode()
         authorized = self.headers.get("Authorization") == f"Basic {CREDENTIALS}"
@@ -231,7 +250,8 @@ class Handler(BaseHTTPRequestHandler):
         elif "grant_type=client_credentials" not in form.split("&"):
             self.respond(400, {"message": "grant_type must be client_credentials"})
         else:
-            body = sandbox.issue_token(organization or "1234567")
+            organization = self.headers.get("X-Umbrella-OrgId", ORGANIZATION)
+            body = sandbox.issue_token(organization)
             token = sandbox.tokens[body["access_token"]]
             self.respond(200, body, f", {token.name}")
 
@@ -248,7 +268,8 @@ class Handler(BaseHTTPRequestHandler):
         elif found is None:
             self.respond(404, {"message": "Not found"})
         elif self.server.scenario == "region" and found[1] != ".eu":
-            self.redirect(found[2], query)
+            place = f"{self.server.region_url}/{found[2]}"
+            self.respond(302, {}, f" {place}", ("Location", f"{place}?{query}"))
         else:
             self.send_report(token, found[2], query)
 
@@ -261,34 +282,35 @@ class Handler(BaseHTTPRequestHandler):
             self.client = ", unknown token"
         if token:
             self.client = f", {token.name}"
+            self.organization = token.organization
         return token
-
-    def redirect(self, end_point: str, query: str) -> None:
-        """Send the client to another region, which is another host."""
-        place = f"{self.server.region_url}/{end_point}"
-        self.respond(302, {}, f" {place}", ("Location", f"{place}?{query}"))
 
     def send_report(self, token: Token, end_point: str, query: str) -> None:
         """Send a report, or the failure that the scenario has in its place."""
         sandbox = self.server
         number = next(sandbox.report_numbers)
-        if sandbox.scenario == "rate-limit" and number == 1:
+        first = sandbox.scenario if number == 1 else ""
+        outage = sandbox.scenario == "outage" and number <= 2
+        aggregation = not end_point.startswith("activity")
+        if first == "rate-limit":
             body = {"message": "API rate limit exceeded"}
             self.respond(429, body, ", Retry-After: 1", ("Retry-After", "1"))
-        elif sandbox.scenario == "outage" and number <= 2:
+        elif outage or sandbox.scenario == "down":
             self.respond(503, {"message": "Service unavailable"})
-        elif required_scope(end_point) not in token.scopes:
+        elif sandbox.scenario == "no-scope" and aggregation:
             self.respond(403, {"message": "Access Forbidden"})
         else:
-            if sandbox.scenario == "expiry":
+            if first == "expiry":
                 # The next report finds the token expired: oauthlib rounds its lifetime
                 # up by as much as half a second.
                 time.sleep(1.6)
-            if sandbox.scenario == "revoked" and number == 1:
-                token.revoked = True
-            broken_off = sandbox.scenario == "flaky" and number == 1
-            status, body = sandbox.find_report(end_point, query)
-            self.respond(status, body, broken_off=broken_off)
+            token.revoked = first == "revoked"
+            try:
+                status, body = sandbox.find_report(end_point, query)
+                self.respond(status, body, broken_off=first == "flaky")
+            except (TypeError, ValueError) as error:
+                # A test has set something that cannot be sent.
+                self.respond(500, {"message": f"the sandbox: {error}"})
 
     def respond(
         self,
@@ -299,7 +321,9 @@ class Handler(BaseHTTPRequestHandler):
         broken_off: bool = False,
     ) -> None:
         """Send a response; the note is what its line in `requests` ends with."""
-        content = json.dumps(body).encode()
+        text = json.dumps(body) + "\n"
+        text = text.replace(f"org-{ORGANIZATION}", f"org-{self.organization}")
+        content = text.encode()
         length = len(content)
         if broken_off:
             note = ", broken off"
@@ -324,7 +348,8 @@ class Handler(BaseHTTPRequestHandler):
         # No control characters for the terminal.
         line = line.encode("unicode_escape").decode()
         self.server.requests.append(line)
-        log.info(line)
+        if self.server.show_requests:
+            sys.stderr.write(f"{line}\n")
 
     def log_message(self, *args: object) -> None:
         """Leave the terminal to the client."""
