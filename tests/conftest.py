@@ -56,10 +56,10 @@ def isolated_environment(monkeypatch, tmp_path):
     for name in list(os.environ):
         if name.lower().endswith(endings):
             monkeypatch.delenv(name)
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("API_KEY", KEY)
-    monkeypatch.setenv("API_SECRET", SECRET)
+    home = str(tmp_path)
+    settings = {"API_KEY": KEY, "API_SECRET": SECRET, "HOME": home, "USERPROFILE": home}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(session, "BACKOFF", (0.001, 0.002, 0.003, 0.004))
 

@@ -51,7 +51,6 @@ def test_variables_become_the_arguments_of_a_client(sample, monkeypatch):
     monkeypatch.setenv("ORG_ID", "77")
     client = sample.client(**load_settings())
     assert client.token_url == "https://[::1]:8443/v2"
-    assert client.client_id == KEY
     assert client.reports_url == "https://reports.example"
     assert client.token_headers == {"X-Umbrella-OrgId": "77"}
 

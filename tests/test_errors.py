@@ -3,7 +3,7 @@
 import base64
 
 import requests
-from helpers import SECRET, TOKEN, one_sample
+from helpers import SECRET, TOKEN
 
 from common.config import REPORTS_URL, TOKEN_URL
 from common.errors import explain
@@ -35,6 +35,7 @@ REFUSED_REPORTS = [
     (403, "No", "403 Forbidden (No)", "The API key lacks the scope of this report, or"),
     (404, "No", "404 Not Found (No)", "Check the spelling of the end point"),
     (429, "Slow", "429 Too Many Requests (Slow)", "An organization is allowed about 5"),
+    (431, "No", "431 Request Header Fields Too Large (No)", "Shorten the end point"),
     (503, "Oh", "503 Service Unavailable (Oh)", TRY_LATER),
 ]
 
@@ -51,14 +52,6 @@ def test_a_report_is_refused(main, api):
         api.report(url, status=status, body=body)
         line = f"Could not get a report from {url}: {words}. {remedy}"
         assert main("report").failure.startswith(line)
-
-
-@one_sample
-def test_an_end_point_that_is_too_long(main, api):
-    for status in (413, 414, 431):
-        api.report(status=status)
-        remedy = "Shorten the end point: filter by fewer values in one request."
-        assert main().failure.endswith(remedy)
 
 
 PARTIAL = '{"meta": {"failed": ["dns"]}, "data": []}'

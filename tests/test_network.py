@@ -111,12 +111,11 @@ NO_GZIP = http(headers=["Content-Encoding: gzip"])
     ("response", "tries", "words"),
     [
         (reset, TRIES, r"ConnectionError \(.*(reset|closed).*\)\. Check the network"),
-        (close, TRIES, r"ConnectionError \(Remote end closed .*\)\. Check the"),
         (break_off, TRIES, r"(Chunked|Connection).*\(IncompleteRead.*\)\. Try again"),
         (b"garbage\r\n", TRIES, r"ConnectionError \(garbage\)\. Check the network"),
         (NO_GZIP, 1, r"ContentDecodingError \(.*\)\. Try again; for a report, use a"),
     ],
-    ids=["reset", "closed", "broken off", "garbage", "no gzip"],
+    ids=["reset", "broken off", "garbage", "no gzip"],
 )
 def test_a_response_that_always_fails(main, server, response, tries, words):
     server.report_responses = [http(), *[response] * tries]
@@ -157,10 +156,9 @@ def test_a_silent_server_is_asked_once(main, server, monkeypatch, response):
         ("TOKEN_URL", "https://no.such.host/", r"ConnectionError \(Name or .*known\)"),
         ("REQUESTS_CA_BUNDLE", "", r"\(certificate verify failed: [\w -]+\)\. Check"),
         ("REQUESTS_CA_BUNDLE", "no/such/file", r"no/such/file\)\. .* CURL_CA_BUNDLE"),
-        ("REQUESTS_CA_BUNDLE", __file__, r"SSLError \(.*\)\. .* REQUESTS_CA_BUNDLE"),
         ("HTTPS_PROXY", "socks5://u:hunter2@h", r"\(Missing dependencies for SOCKS "),
     ],
-    ids=["host", "certificate", "no CA file", "not PEM", "no PySocks"],
+    ids=["host", "certificate", "no CA file", "no PySocks"],
 )
 def test_a_wrong_setting_is_not_tried_again(
     main, server, monkeypatch, variable, value, words
@@ -241,23 +239,19 @@ def test_one_connection_until_it_was_idle_for_a_minute(query, server, clock):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_children_of_a_fork_get_their_own_reports(query, server):
+def test_a_child_of_a_fork_gets_its_own_reports(query, server):
     def check_reports(name):
         for _ in range(5):
             assert query(name)["data"] == f"/reports/v2/{name}"
 
-    check_reports("parent")
+    check_reports("before")
     fork = multiprocessing.get_context("fork")
-    names = ("first", "second", "third")
-    children = [
-        fork.Process(target=check_reports, args=(name,), daemon=True) for name in names
-    ]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join(20)
-        assert child.exitcode == 0
-    assert server.connections == 4
+    child = fork.Process(target=check_reports, args=("child",), daemon=True)
+    child.start()
+    check_reports("parent")
+    child.join(20)
+    assert child.exitcode == 0
+    assert server.connections == 2
 
 
 @one_sample

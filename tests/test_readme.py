@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from unittest.mock import patch
 
@@ -78,8 +77,6 @@ def test_the_pages_are_short():
     assert len(README.split()) <= 2200
     assert len(COMMON.split()) <= 1000
     assert len(README.partition("```shell")[0].split()) <= 120
-    own_script = README.partition("\n## How the authorization works")[0]
-    assert len(own_script.split()) < 700
 
 
 @pytest.mark.parametrize("page", ["README.md", "common/README.md"])
@@ -101,11 +98,6 @@ def anchors(page):
 def test_every_variable_of_the_help_is_explained():
     for name in re.findall("^  ([A-Z_]+)  ", cli.EPILOG, re.MULTILINE):
         assert name in section("With your own account")
-
-
-def test_every_module_is_explained():
-    for module in (ROOT / "common").glob("[a-z]*.py"):
-        assert f"`{module.name}`" in section("Modules", COMMON)
 
 
 def test_the_figures_are_those_of_the_code():
@@ -165,14 +157,12 @@ COMMANDS = set(re.findall(r"python3 (-m common\.sandbox [^`\n]*\.py[^`\n]*)", RE
 def outputs(folder):
     """What each command in the sandbox prints, stdout and stderr together."""
 
-    def output_of(command):
-        arguments = shlex.split(command)
-        done = run(*arguments, stderr=subprocess.STDOUT, cwd=folder)
+    outputs = {}
+    for command in COMMANDS:
+        done = run(*shlex.split(command), stderr=subprocess.STDOUT, cwd=folder)
         assert done.code == 0, done.out
-        return done.out
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(COMMANDS, pool.map(output_of, COMMANDS)))
+        outputs[command] = done.out
+    return outputs
 
 
 def test_commands_print_what_is_shown(outputs):

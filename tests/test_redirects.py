@@ -103,9 +103,8 @@ def test_plain_http_is_for_this_machine_alone():
 
 
 def test_a_secret_is_never_redirected(query, api_without_token):
-    target = "https://api.umbrella.com/auth/v2/token"
-    for status in (302, 307):
-        api_without_token.token_response(status=status, headers={"Location": target})
-        with pytest.raises(requests.RequestException, match="which is not followed"):
-            query(SUMMARY)
-    assert api_without_token.sent == ["POST", "POST"]
+    target = {"Location": "https://api.umbrella.com/auth/v2/token"}
+    api_without_token.token_response(status=307, headers=target)
+    with pytest.raises(requests.RequestException, match="which is not followed"):
+        query(SUMMARY)
+    assert api_without_token.sent == ["POST"]

@@ -127,7 +127,6 @@ OFFSET = "invalid offset: should be integer between 0 and 10000 inclusive"
 BAD_PARAMETERS = [
     ("summary?from=2026-01-01&to=now", "from", "2026-01-01", TIME),
     ("summary?from=now&to=-1days", "from", "now", TIME),
-    ("summary?from=-1days", "to", "", TIME),
     ("summary?from=-31days&to=now", "from", "-31days", "invalid period: should be 30 "),
     (f"activity?{HOUR}", "limit", "", LIMIT),
     (f"top-destinations?{HOUR}&limit=1", "offset", "", OFFSET),
@@ -158,6 +157,7 @@ def test_activity_has_a_row_every_five_minutes_the_newest_first(sandbox):
     assert times == list(range(1700003400000, 1700000000000, -300000))
     assert rows[-1]["date"] == "2023-11-14"
     assert rows[-1]["time"] == "22:15:00"
+    assert data(sandbox, "activity", f"{HOUR}&limit=3&offset=2") == rows[2:5]
 
 
 def test_a_period_includes_both_its_ends(sandbox):
@@ -165,13 +165,6 @@ def test_a_period_includes_both_its_ends(sandbox):
     assert len(data(sandbox, "activity", ends)) == 2
     between = f"from=0000000000001&to=0000000299999&{ALL}"
     assert not data(sandbox, "activity", between)
-
-
-def test_pages_make_the_whole(sandbox):
-    rows = data(sandbox, "activity", f"{HOUR}&{ALL}")
-    first = data(sandbox, "activity", f"{HOUR}&limit=7")
-    second = data(sandbox, "activity", f"{HOUR}&limit=7&offset=7")
-    assert first + second == rows
 
 
 def test_a_test_may_have_several_rows_in_a_second():
@@ -277,8 +270,6 @@ def test_nothing_is_left_after_the_block():
             client.get(sandbox.url, timeout=10)
         with pytest.raises(requests.ConnectionError):
             client.get(sandbox.url, timeout=10)
-        with Sandbox(port=sandbox.server_address[1]) as again:
-            assert body(request_token(again))
     assert threading.active_count() <= threads
 
 
@@ -309,12 +300,11 @@ def test_an_unknown_command_is_one_line():
 @pytest.mark.skipif(sys.platform == "win32", reason="any text can be a command there")
 def test_a_command_that_cannot_be_executed_is_one_line(tmp_path):
     script = tmp_path / "script"
-    for text in ("no interpreter\n", "#!/no/such/interpreter\n"):
-        script.write_text(text)
-        script.chmod(0o755)
-        done = run("-m", "common.sandbox", str(script))
-        assert done.code == 126
-        assert done.failure.startswith(f"cannot execute {script}: ")
+    script.write_text("no interpreter\n")
+    script.chmod(0o755)
+    done = run("-m", "common.sandbox", str(script))
+    assert done.code == 126
+    assert done.failure.startswith(f"cannot execute {script}: ")
 
 
 def test_a_port_that_is_taken_is_one_line(sandbox):
