@@ -41,10 +41,6 @@ def check_problem(monkeypatch, name, value, problem):
     assert str(error.value).startswith(f"Settings: {name} {problem}. "), value
 
 
-def test_a_key_and_a_secret_are_enough():
-    assert load_settings() == DEFAULTS
-
-
 def test_variables_become_the_arguments_of_a_client(sample, monkeypatch):
     monkeypatch.setenv("TOKEN_URL", "https://[::1]:8443/v2")
     monkeypatch.setenv("REPORTS_URL", "https://reports.example")
