@@ -8,7 +8,7 @@ from typing import Any
 from requests import RequestException, Response
 
 CHECK_URLS = "Check TOKEN_URL, REPORTS_URL, and any proxy or login page on the way."
-PARTIAL = "Try again, or request the kinds one by one, such as activity/dns."
+PARTIAL = "Try again, or request one kind alone, such as activity/dns."
 
 
 class UnusableResponse(RequestException):

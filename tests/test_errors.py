@@ -55,7 +55,7 @@ def test_a_report_is_refused(main, api):
 
 
 PARTIAL = '{"meta": {"failed": ["dns"]}, "data": []}'
-TRY_AGAIN = "Try again, or request the kinds one by one, such as activity/dns."
+TRY_AGAIN = "Try again, or request one kind alone, such as activity/dns."
 NO_REPORTS = [
     (202, "{}", f"202 Accepted (unexpected status). {CHECK_URLS}"),
     (300, "{}", f"300 Multiple Choices (unexpected status). {CHECK_URLS}"),
