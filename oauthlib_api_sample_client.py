@@ -59,13 +59,13 @@ class SecureAccessAPI:
     def GetToken(self) -> dict[str, Any]:
         """Request an access token (RFC 6749, section 4.4), and keep it in a session.
 
-        Raises requests.RequestException, and InsecureTransportError of oauthlib if
+        Raises requests.RequestException, and oauthlib's InsecureTransportError if
         token_url is not https.
         """
         client = BackendApplicationClient(client_id=self.client_id)
         # A new session for each token: other threads may still use the old one.
         oauth = with_retries(OAuth2Session(client=client))
-        # fetch_token() does not check the response, so check_token() sees it first.
+        # fetch_token() ignores the status, so check_token() sees the response first.
         oauth.register_compliance_hook("access_token_response", check_token)
         token: dict[str, Any] = oauth.fetch_token(
             token_url=self.token_url, auth=self.auth, headers=self.token_headers
@@ -78,8 +78,8 @@ class SecureAccessAPI:
         """Return the report of an end point such as "summary?from=-1days&to=now".
 
         It is {"meta": {}, "data": ...}. Raises requests.RequestException: HTTPError
-        for a response with an error status, others if there is no usable response.
-        Raises what GetToken raises, and TokenExpiredError of oauthlib if a new token
+        for a response with an error status, another one if there is no usable response.
+        Raises what GetToken raises, and oauthlib's TokenExpiredError if a new token
         expires before it is used.
         """
         url = report_url(self.reports_url, end_point)

@@ -69,7 +69,7 @@ class secureAccessAPI:
         token["expires_at"] = time.time() + lifetime
         log.info("Token: %s", {**token, "access_token": "..."})
         self.access_token = token["access_token"]
-        # Renew it early: by a minute, if it lives for an hour.
+        # Renew it early: a minute before a token of an hour expires.
         self.access_token_expiration = token["expires_at"] - lifetime / 60
         return self.access_token
 
@@ -93,10 +93,10 @@ def refreshToken(decorated: Callable[..., Any]) -> Callable[..., Any]:
             # The server may reject the token: 401, or 400 invalid_request.
             if response is None or not token_rejected(response):
                 raise
-            sent = response.request.headers.get("Authorization")
+            sent_header = response.request.headers.get("Authorization")
         with api.lock:
             # Another thread may have replaced the token already.
-            if sent == "Bearer " + api.access_token:
+            if sent_header == "Bearer " + api.access_token:
                 api.getAccessToken()
         return decorated(api, *args, **kwargs)
 
@@ -108,7 +108,7 @@ def callSecureAccessApi(api: secureAccessAPI, path: str) -> dict[str, Any]:
     """Return the report of an end point such as "summary?from=-1days&to=now".
 
     It is {"meta": {}, "data": ...}. Raises requests.RequestException: HTTPError
-    for a response with an error status, others if there is no usable response.
+    for a response with an error status, another one if there is no usable response.
     """
     api_headers = {"Authorization": "Bearer " + api.access_token}
     r = api.session.get(report_url(api.reports_url, path), headers=api_headers)

@@ -56,7 +56,7 @@ def run(main: Callable[[], int | None]) -> int:
     """
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
-        # It warns of broken responses, which end in an exception anyway.
+        # urllib3 warns of broken responses, which end in an exception anyway.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         code = main() or 0
@@ -74,7 +74,8 @@ def run(main: Callable[[], int | None]) -> int:
 
 
 def flush_stdout() -> int:
-    """Flush stdout; return 1 if its reader, such as head, has seen enough."""
+    """Flush stdout; return 1 if its reader, such as head, has gone."""
+    # It may be None, or an object that can only be written.
     if getattr(sys.stdout, "closed", True):
         return 0
     try:

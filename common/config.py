@@ -7,6 +7,7 @@ import re
 
 TOKEN_URL = "https://api.sse.cisco.com/auth/v2/token"
 REPORTS_URL = "https://api.sse.cisco.com/reports/v2"
+# A host or an IPv6 address, perhaps a port, perhaps a path: no password, no query.
 HTTPS_URL = re.compile(r"https://([\w.-]+|\[[0-9a-f:]+\])(:[0-9]+)?(/[^@?# ]*)?")
 LOOPBACK_URL = re.compile(r"http://(127\.0\.0\.1|localhost):[0-9]+/[^@?# ]*")
 
@@ -55,7 +56,7 @@ def find_problem(name: str, value: str) -> str:
     if re.fullmatch(r"<.*>|your (key|secret)|'.*'|\".*\"", value):
         return "is a placeholder, or has quotation marks around it"
     if not re.fullmatch("[ -~]+", value):
-        return "has a character that is not allowed in a header"
+        return "has a character other than printable ASCII"
     if name.endswith("_URL") and not is_secure_url(value):
         return "is not of the form https://HOST/PATH"
     return ""

@@ -92,7 +92,7 @@ def remedy_for_status(response: requests.Response) -> str:
     if status >= 500:
         return "The service has a problem: try again later."
     if is_web_page(response):
-        # Perhaps of a proxy or a gateway, which knows nothing of the key.
+        # Perhaps it comes from a proxy or a gateway, which knows nothing of the key.
         return CHECK_URLS
     if response.request.method == "POST":
         return TOKEN_REMEDIES.get(status, CHECK_URLS)
@@ -113,7 +113,7 @@ def remedy_without_response(error: requests.RequestException) -> str:
             "Check the URL, the certificates in REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, "
             "and this machine's clock; see Troubleshooting in README.md."
         )
-    # The class is another one for silence within a body; the words are the same.
+    # Silence within a body is a ConnectionError, but in the same words.
     silent = "Read timed out" in str(error)
     if silent or isinstance(error, (ChunkedEncodingError, ContentDecodingError)):
         return "Try again; for a report, use a shorter period or a smaller limit."
@@ -121,7 +121,7 @@ def remedy_without_response(error: requests.RequestException) -> str:
         return "Check the network, the URL, and whether HTTPS_PROXY must be set."
     return (
         "Check the URL, and HTTPS_PROXY, which is of the form http://HOST:PORT; "
-        "see Troubleshooting in README.md."
+        "see Troubleshooting in common/README.md."
     )
 
 

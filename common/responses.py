@@ -12,7 +12,7 @@ PARTIAL = "Try again, or request one kind alone, such as activity/dns."
 
 
 class UnusableResponse(RequestException):
-    """The status of a response is no error, but it is not what was requested.
+    """A response whose status is no error, but which is not what was requested.
 
     `response` is that response, and `remedy` is what the user can do.
     """

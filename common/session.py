@@ -45,8 +45,9 @@ def with_retries(session: AnySession) -> AnySession:
     """Give a session time limits, retries, and redirects with the token; return it.
 
     Its former adapters and auth are dropped. Whatever goes wrong on the network is
-    raised as a requests.RequestException. Any request may be sent more than once, so do
-    not use it for one that must not be repeated, nor for a body that is a file.
+    raised as a requests.RequestException, but for a Location that requests cannot parse
+    (ValueError). Any request may be sent more than once, so do not use it for one that
+    must not be repeated, nor for a body that is a file.
     """
     adapter = RetryAdapter(pool_maxsize=32)  # connections kept, one for each thread
     session.adapters.clear()
@@ -82,7 +83,7 @@ def may_follow(response: requests.Response, url: str) -> bool:
 
 
 def origin_of(url: str) -> str:
-    """Return the scheme, host and port of a URL; this machine has one name for all."""
+    """Return the scheme, host and port of a URL, with localhost as 127.0.0.1."""
     return urljoin(url, "/").replace("//localhost:", "//127.0.0.1:")
 
 
@@ -95,10 +96,9 @@ def report_url(base: str, end_point: str) -> str:
 class RetryAdapter(HTTPAdapter):
     """Sends a request and reads the whole response; tries again where that may help.
 
-    urllib3's Retry would not do: it never sees a body that breaks off. To try neither
-    an untrusted certificate nor a proxy's 407 again, it needs other=0, which gives up
-    on a handshake that breaks off too. And only its newest versions, not those for
-    Python 3.8, have a limit for Retry-After.
+    urllib3's Retry would not do. It never sees a body that breaks off. It tries an
+    untrusted certificate and a proxy's 407 again or, with other=0, not even a handshake
+    that breaks off. And on Python 3.8 it has no limit for Retry-After.
     """
 
     process_id = 0
@@ -112,10 +112,10 @@ class RetryAdapter(HTTPAdapter):
         try:
             return self._send_with_retries(request, *args, **kwargs)
         except InvalidSchema:
-            # For want of PySocks. It is a ValueError too, but shows no password.
+            # PySocks is missing. It is a ValueError too, but shows no password.
             raise
         except (ValueError, TypeError):
-            # Not the original words and causes: the password of a proxy may be there.
+            # Without its words and its cause, which may hold the password of a proxy.
             raise InvalidURL(
                 "the URL, a header, the proxy's URL or a time limit is invalid",
                 request=request,

@@ -54,10 +54,10 @@ def whole_seconds(milliseconds):
 
 
 TREATMENTS = {
-    "as it is": lambda start, end: (start, end),
     "without its ends": lambda start, end: (start + 1, end - 1),
     "in whole seconds": lambda start, end: (whole_seconds(start), whole_seconds(end)),
     "without the last second": lambda start, end: (start, whole_seconds(end) - 1),
+    "from the next second": lambda start, end: (whole_seconds(start) + 1000, end),
 }
 
 
@@ -83,14 +83,14 @@ def test_a_burst_does_not_keep_the_periods_short():
 
 def test_a_second_with_too_many_rows_is_an_error():
     server = Server([START] * 1001)
-    with pytest.raises(ValueError, match="second from 2023-11-14 22:13:20 UTC"):
+    with pytest.raises(ValueError, match="1000 rows or more at 2023-11-14"):
         server.check(START, START + HOUR)
 
 
 def test_the_parameters_of_an_end_point_stay():
     server = Server([])
-    assert list(rows_between(server.query, "activity?verdict=blocked", 5, 9)) == []
-    assert server.end_points == ["activity?verdict=blocked&from=4&to=1000&limit=1000"]
+    assert list(rows_between(server.query, "activity?verdict=no", 5000, 5999)) == []
+    assert server.end_points == ["activity?verdict=no&from=4000&to=6000&limit=1000"]
 
 
 def test_a_report_without_rows_is_an_error():

@@ -7,7 +7,7 @@ from common.config import REPORTS_URL, TOKEN_URL, SettingsError, load_settings
 
 NO_URL = "is not of the form https://HOST/PATH"
 PLACEHOLDER = "is a placeholder, or has quotation marks around it"
-BAD_CHARACTER = "has a character that is not allowed in a header"
+BAD_CHARACTER = "has a character other than printable ASCII"
 NO_NUMBER = "is not a number"
 DEFAULTS = {
     "token_url": TOKEN_URL,

@@ -52,6 +52,7 @@ ELSEWHERE = [
     "https://api.c\xc4\xb1sco.com/",
     "https://api.umbrella.com.evil.example/",
     "https://api.evilumbrella.com/",
+    "https://api.umbrella/com/",
     "https://evil.example/api.cisco.com/",
     "https://evil.example/https://api.sse.cisco.com/",
     "https://evil.example\\.cisco.com/",

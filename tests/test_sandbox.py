@@ -127,6 +127,7 @@ OFFSET = "invalid offset: should be integer between 0 and 10000 inclusive"
 BAD_PARAMETERS = [
     ("summary?from=2026-01-01&to=now", "from", "2026-01-01", TIME),
     ("summary?from=now&to=-1days", "from", "now", TIME),
+    ("summary?from=-1days", "to", "", TIME),
     ("summary?from=-31days&to=now", "from", "-31days", "invalid period: should be 30 "),
     (f"activity?{HOUR}", "limit", "", LIMIT),
     (f"top-destinations?{HOUR}&limit=1", "offset", "", OFFSET),
@@ -143,7 +144,7 @@ def test_a_bad_parameter(sandbox):
 
 def test_an_unknown_end_point_is_told_those_there_are(sandbox):
     message = body(get(sandbox, "nonsense"), 404)["message"]
-    for name in [*FIELDS, "activity,"]:
+    for name in [*FIELDS, "'activity'"]:
         assert name in message
     assert body(get(sandbox, "../../nonsense"), 404)
 

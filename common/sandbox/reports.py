@@ -47,7 +47,7 @@ def find_errors(
 ) -> list[Parameters]:
     """Return what is wrong with the parameters, in the form of the API."""
     errors = {}
-    # First the end, so that -30days to now is not a little more than 30 days.
+    # The end first: otherwise -30days to now would be a little more than 30 days.
     end = milliseconds(parameters["to"])
     start = milliseconds(parameters["from"])
     ends_before_it_starts = start > end >= 0

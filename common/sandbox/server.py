@@ -66,8 +66,8 @@ class Token:
     revoked: bool = False
 
 
-# Not http.server.HTTPServer: that one asks the network for the name of 127.0.0.1,
-# which can take seconds.
+# Not http.server.HTTPServer: that one looks up the name of 127.0.0.1, which can take
+# seconds.
 class Sandbox(socketserver.ThreadingTCPServer):
     """A token and reports server on this machine, such as for the tests of a program.
 
@@ -84,7 +84,7 @@ class Sandbox(socketserver.ThreadingTCPServer):
 
     A test may change:
 
-    scenario: its name, one of SCENARIOS.
+    scenario: its name, one of SCENARIOS; "the first report" is that since the start.
     reports: its own copy of reports.json, {end point: response}.
     seconds_per_row: the time from one row of activity to the next, by default 300.
         0.2 makes five rows for each second, all with its timestamp.
@@ -188,7 +188,7 @@ class Sandbox(socketserver.ThreadingTCPServer):
         """Return the HTTP status and the body of the response to `end_point?query`."""
         name = "activity" if end_point in KINDS else end_point
         if name not in self.reports:
-            known = ", ".join([*self.reports, *KINDS])
+            known = [*self.reports, *KINDS]
             return 404, {"message": f"Not found; the sandbox has {known}"}
 
         report = self.reports[name]
@@ -206,7 +206,7 @@ class Sandbox(socketserver.ThreadingTCPServer):
             parameters["type"] = "dns,proxy"
         if not has_rows:
             return status, report
-        if name == "activity":
+        if name == "activity" and rows:
             rows = activity(rows, parameters, self.seconds_per_row)
         offset = int(parameters["offset"])
         page = itertools.islice(rows, offset, offset + int(parameters["limit"]))
@@ -304,11 +304,12 @@ class Handler(BaseHTTPRequestHandler):
                 # The next report finds the token expired: oauthlib rounds its lifetime
                 # up by as much as half a second.
                 time.sleep(1.6)
-            token.revoked = first == "revoked"
+            if first == "revoked":
+                token.revoked = True
             try:
                 status, body = sandbox.find_report(end_point, query)
                 self.respond(status, body, broken_off=first == "flaky")
-            except (TypeError, ValueError) as error:
+            except (LookupError, TypeError, ValueError) as error:
                 # A test has set something that cannot be sent.
                 self.respond(500, {"message": f"the sandbox: {error}"})
 
