@@ -144,7 +144,7 @@ def root_cause(error: BaseException) -> BaseException:
 
     requests passes it as an argument, urllib3 raises "from" it.
     """
-    for inner in (error.__cause__, *error.args):
+    for inner in (*error.args, error.__cause__):
         if isinstance(inner, Exception):
             return root_cause(inner)
     return error
