@@ -78,7 +78,7 @@ def test_every_problem_is_named_at_once(monkeypatch):
 WRONG = [
     ("API_SECRET", ["<...>", "your secret", "'a-secret'", '"a-secret"'], PLACEHOLDER),
     ("API_KEY", ["a\tb", "schlüssel"], BAD_CHARACTER),
-    ("ORG_ID", ["1234567.0", "nan", "1,234,567", "-1", "\u0661"], NO_NUMBER),
+    ("ORG_ID", ["1234567.0", "nan", "1,234,567", "-1", "7²"], NO_NUMBER),
     ("REPORTS_URL", BAD_URLS, NO_URL),
 ]
 
