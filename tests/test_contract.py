@@ -219,6 +219,6 @@ def test_a_lesson_stands_alone_and_the_folder_may_be_moved(sample, tmp_path):
     moved = alone.replace("from common.", "from mine.api.")
     (tmp_path / "script.py").write_text(moved, encoding="utf-8")
     done = run("-m", "mine.api.sandbox", "--show-requests", "script.py", cwd=tmp_path)
-    assert done.code == 0, done.err
+    assert done.code == 0
     assert done.out.count("requestsblocked") == 2
     assert done.err.count(" -> 200") == 3
