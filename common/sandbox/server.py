@@ -34,6 +34,9 @@ SCENARIOS = {
     "partial": "activity and total-requests lack the firewall's part: 207",
 }
 
+# How many reports are answered 503, from the first one on.
+OUTAGES = {"outage": 2, "down": 1_000_000_000}
+
 # What differs in the two reports that can be had without the firewall's part.
 PARTIAL_META = {"successful": ["dns", "proxy"], "failed": ["firewall"]}
 PARTIAL: dict[str, Any] = {
@@ -84,7 +87,8 @@ class Sandbox(socketserver.ThreadingTCPServer):
 
     A test may change:
 
-    scenario: its name, one of SCENARIOS; "the first report" is that since the start.
+    scenario: its name, one of SCENARIOS. What it does to the first report, it does
+        only if it is set before that.
     reports: its own copy of reports.json, {end point: response}.
     seconds_per_row: the time from one row of activity to the next, by default 300.
         0.2 makes five rows for each second, all with its timestamp.
@@ -236,7 +240,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a token request."""
         sandbox = self.server
         self.client = ""
-        length = int(self.headers.get("Content-Length", "0"))
+        length = int(self.headers["Content-Length"] or 0)
         form = self.rfile.read(length).decode()
         authorized = self.headers.get("Authorization") == f"Basic {CREDENTIALS}"
 
@@ -290,14 +294,12 @@ class Handler(BaseHTTPRequestHandler):
         sandbox = self.server
         number = next(sandbox.report_numbers)
         first = sandbox.scenario if number == 1 else ""
-        outage = sandbox.scenario == "outage" and number <= 2
-        aggregation = not end_point.startswith("activity")
         if first == "rate-limit":
-            body = {"message": "API rate limit exceeded"}
-            self.respond(429, body, ", Retry-After: 1", ("Retry-After", "1"))
-        elif outage or sandbox.scenario == "down":
+            limit = {"message": "API rate limit exceeded"}
+            self.respond(429, limit, ", Retry-After: 1", ("Retry-After", "1"))
+        elif number <= OUTAGES.get(sandbox.scenario, 0):
             self.respond(503, {"message": "Service unavailable"})
-        elif sandbox.scenario == "no-scope" and aggregation:
+        elif sandbox.scenario == "no-scope" and not end_point.startswith("activity"):
             self.respond(403, {"message": "Access Forbidden"})
         else:
             if first == "expiry":
