@@ -42,7 +42,7 @@ def end_points(description: str | None) -> list[str]:
     )
     arguments = parser.parse_args()
     if hasattr(sys.stdout, "reconfigure"):
-        # Escape what a terminal cannot show.
+        # The script prints reports: escape what a terminal cannot show of them.
         sys.stdout.reconfigure(errors="backslashreplace")
     return list(arguments.END_POINT)
 

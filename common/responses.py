@@ -8,7 +8,7 @@ from typing import Any
 from requests import RequestException, Response
 
 CHECK_URLS = "Check TOKEN_URL, REPORTS_URL, and any proxy or login page on the way."
-PARTIAL = "Try again, or request one kind alone, such as activity/dns."
+TRY_AGAIN = "Try again, or request one kind alone, such as activity/dns."
 
 
 class UnusableResponse(RequestException):
@@ -36,7 +36,7 @@ def read_report(response: Response) -> dict[str, Any]:
     failed = meta.get("failed")
     if failed or response.status_code == 207:
         problem = f"a partial report, without {failed or 'some kinds'}"
-        raise UnusableResponse(problem, response, PARTIAL)
+        raise UnusableResponse(problem, response, TRY_AGAIN)
     if response.status_code != 200:
         raise UnusableResponse("unexpected status", response)
     return report

@@ -82,7 +82,7 @@ class FakeApi:
     def token(self, access_token=TOKEN, **fields):
         """Answer a token request."""
         body = {"token_type": "Bearer", "access_token": access_token}
-        self.mock.post(TOKEN_URL, json={**body, "expires_in": 3600, **fields})
+        self.token_response(json={**body, "expires_in": 3600, **fields})
 
     def token_response(self, **response):
         """Answer a token request with something else."""
@@ -93,7 +93,7 @@ class FakeApi:
         self.mock.get(url, **(response or {"json": REPORT}))
 
     def redirect(self, target, url=SUMMARY_URL):
-        self.mock.get(url, status=302, headers={"Location": target})
+        self.report(url, status=302, headers={"Location": target})
 
     @property
     def requests(self):

@@ -5,6 +5,7 @@ import re
 import weakref
 
 import pytest
+from helpers import REPORT
 
 from common.activity import rows_between
 
@@ -95,8 +96,5 @@ def test_the_parameters_of_an_end_point_stay():
 
 
 def test_a_report_without_rows_is_an_error():
-    def query(end_point):
-        return {"meta": {}, "data": {"requests": 3}}
-
     with pytest.raises(TypeError):
-        list(rows_between(query, "summary", START, START))
+        list(rows_between(lambda end_point: REPORT, "summary", START, START))

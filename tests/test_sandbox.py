@@ -57,18 +57,13 @@ def data(sandbox, end_point, query=f"{DAY}&{ALL}", status=200):
     return body(get(sandbox, f"{end_point}?{query}"), status)["data"]
 
 
-def claims(response):
-    payload = response.json()["access_token"].split(".")[1]
-    return json.loads(base64.urlsafe_b64decode(payload + "=="))
-
-
 # Tokens
 
 
 def test_a_token_is_like_the_real_one(sandbox):
-    response = request_token(sandbox)
-    token = response.json()
-    jwt = claims(response)
+    token = request_token(sandbox).json()
+    payload = token["access_token"].split(".")[1]
+    jwt = json.loads(base64.urlsafe_b64decode(payload + "=="))
     assert list(token) == ["token_type", "access_token", "expires_in"]
     assert 500 < len(token["access_token"]) < 700
     assert jwt["exp"] - jwt["iat"] == token["expires_in"] == 3600

@@ -234,6 +234,7 @@ class Handler(BaseHTTPRequestHandler):
     # What the line of a request says of its token.
     client = ""
 
+    # Whose identities the reports have.
     organization = ORGANIZATION
 
     def do_POST(self) -> None:
@@ -313,7 +314,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.respond(status, body, broken_off=first == "flaky")
             except (LookupError, TypeError, ValueError) as error:
                 # A test has set something that cannot be sent.
-                self.respond(500, {"message": f"the sandbox: {error}"})
+                self.respond(500, {"message": f"the sandbox: {error!r}"})
 
     def respond(
         self,
